@@ -1,0 +1,39 @@
+// The addon: mechanism for the runtime. Its typed face is runtime/native.ts.
+#include <napi.h>
+
+#include "door.h"
+#include "memory.h"
+#include "notify.h"
+#include "watcher.h"
+#if __has_include("net/network_binding.h")
+#include "net/network_binding.h"
+#define UMVU_HAS_NET
+#endif
+#if __has_include("path.h")
+#include "path.h"
+#define UMVU_HAS_PATH
+#endif
+
+namespace umvu {
+namespace {
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  init_notify(env, exports);
+  init_memory(env, exports);
+  init_door(env, exports);
+  init_watcher(env, exports);
+#ifdef UMVU_HAS_NET
+  init_network(env, exports);
+#endif
+#ifdef UMVU_HAS_PATH
+  init_path(env, exports);
+#endif
+  return exports;
+}
+
+}  // namespace
+}  // namespace umvu
+
+// The macro looks the function up in the global namespace.
+static Napi::Object InitAddon(Napi::Env env, Napi::Object exports) { return umvu::Init(env, exports); }
+NODE_API_MODULE(umvu, InitAddon)

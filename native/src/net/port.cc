@@ -1,0 +1,147 @@
+#include "net/port.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "net/network.h"
+#include "net/socket_port.h"
+#include "net/tap_port.h"
+
+namespace umvu::net {
+namespace {
+
+// A lossless queue must hold one batch of the largest frames, since reading stops only after it.
+constexpr std::size_t kLosslessBytes = 4 << 20, kLosslessFrames = SIZE_MAX;
+static_assert(kLosslessBytes > kBatch * (kMaxOffloadFrame + 64));
+constexpr std::size_t kLossyBytes = 1 << 20, kLossyFrames = 256;
+
+}  // namespace
+
+// The control stream of a VDE connection: silent, its end is the end of the port (IOTH-FACTS 11.5).
+class Port::Control : public Pollable {
+ public:
+  explicit Control(Port* port) : port_(port) {}
+  void on_events(uint32_t) override {
+    char ignored[256];
+    const ssize_t got = recv(port_->config_.control.get(), ignored, sizeof ignored, MSG_DONTWAIT);
+    const bool alive = got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+    if (!alive) port_->network_->gone(port_);
+  }
+
+ private:
+  Port* const port_;
+};
+
+std::unique_ptr<Port> Port::open(Network* network, int number, PortConfig config, int* error) {
+  const int fd = config.fd.get();
+  std::unique_ptr<Port> port;
+  if (config.kind == PortKind::kTap) {
+    port = std::make_unique<TapPort>(network, number, std::move(config));
+  } else {
+    port = std::make_unique<SocketPort>(network, number, std::move(config));
+  }
+  Pump& pump = network->pump();
+  const int flags = fcntl(fd, F_GETFL);
+  *error = flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ? -errno : port->prepare();
+  if (*error == 0) *error = pump.watch(fd, EPOLLIN | EPOLLRDHUP, port.get());
+  if (*error != 0) return nullptr;
+  if (port->config_.control) {
+    port->control_ = std::make_unique<Control>(port.get());
+    *error = pump.watch(port->config_.control.get(), EPOLLIN | EPOLLRDHUP, port->control_.get());
+    if (*error != 0) {
+      pump.unwatch(fd);
+      return nullptr;
+    }
+  }
+  return port;
+}
+
+Port::Port(Network* network, int number, PortConfig config)
+    : network_(network),
+      queue_(config.kind == PortKind::kDatagram ? kLossyBytes : kLosslessBytes,
+             config.kind == PortKind::kDatagram ? kLossyFrames : kLosslessFrames),
+      number_(number),
+      config_(std::move(config)) {}
+
+Port::~Port() = default;
+
+void Port::shut() {
+  Pump& pump = network_->pump();
+  pump.unwatch(fd());
+  if (control_) {
+    pump.unwatch(config_.control.get());
+    pump.retire(std::move(control_));
+  }
+  if (lossless() && !queue_.empty()) network_->resume();
+  if (config_.on_removed) config_.on_removed();
+}
+
+void Port::on_events(uint32_t events) {
+  if ((events & EPOLLOUT) != 0) drain();
+  bool healthy = true;
+  if ((events & EPOLLIN) != 0 && reading_) healthy = receive();
+  if (healthy && (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0) healthy = recover(events);
+  if (!healthy) network_->gone(this);
+}
+
+bool Port::send(const Frame& frame) {
+  if (frame.size > max_frame()) {
+    ++counters_.dropped;
+    return false;
+  }
+  const uint8_t* bytes = config_.vnet_header ? frame.raw : frame.data();
+  const std::size_t size = frame.size + header_bytes();
+  if (queue_.empty()) return transmit(bytes, size);
+  enqueue(bytes, size);
+  return false;
+}
+
+void Port::count_sent(std::size_t size) {
+  ++counters_.tx_frames;
+  counters_.tx_bytes += size - header_bytes();
+}
+
+void Port::enqueue(const uint8_t* bytes, std::size_t size) {
+  const bool first = queue_.empty();
+  if (!queue_.push(bytes, size)) {
+    ++counters_.dropped;
+    return;
+  }
+  if (!first) return;
+  update_interest();
+  if (lossless()) network_->pause();
+}
+
+void Port::drain() {
+  if (queue_.empty()) return;
+  while (!queue_.empty()) {
+    std::size_t size;
+    const uint8_t* bytes = queue_.front(&size);
+    const int result = write_now(bytes, size);
+    if (result == -EAGAIN) return;
+    if (result == 0) {
+      count_sent(size);
+    } else {
+      ++counters_.dropped;
+    }
+    queue_.pop();
+  }
+  update_interest();
+  if (lossless()) network_->resume();
+}
+
+void Port::set_reading(bool reading) {
+  reading_ = reading;
+  update_interest();
+}
+
+void Port::update_interest() {
+  uint32_t events = 0;
+  if (reading_) events |= EPOLLIN | EPOLLRDHUP;
+  if (!queue_.empty()) events |= EPOLLOUT;
+  network_->pump().change(fd(), events, this);
+}
+
+}  // namespace umvu::net

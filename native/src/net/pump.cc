@@ -1,0 +1,139 @@
+#include "net/pump.h"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <system_error>
+
+namespace umvu::net {
+namespace {
+
+constexpr int kEvents = 64;
+
+// Runs `make` with all signals blocked: the new thread inherits that, so signals stay with Node's threads.
+template <typename Make>
+void without_signals(Make make) {
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  make();
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+}
+
+}  // namespace
+
+Pump::~Pump() { stop(); }
+
+int Pump::start() {
+  if (thread_.joinable()) return 0;
+  epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_) return -errno;
+  wake_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_) return -errno;
+  epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) return -errno;
+  if (!buffers_) buffers_ = std::make_unique<Buffers>();
+  quit_ = false;
+  int result = 0;
+  without_signals([&] {
+    try {
+      thread_ = std::thread([this] { run(); });
+      pthread_setname_np(thread_.native_handle(), "umvu-net");
+    } catch (const std::system_error& error) {
+      result = -error.code().value();
+    }
+  });
+  return result;
+}
+
+void Pump::stop() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    quit_ = true;
+  }
+  eventfd_write(wake_.get(), 1);
+  thread_.join();
+  epoll_.reset();
+  wake_.reset();
+  buffers_.reset();
+}
+
+int Pump::call(const std::function<int()>& job) {
+  if (const int result = start(); result != 0) return result;
+  int result;
+  bool idle;
+  {
+    std::unique_lock lock(mutex_);
+    job_ = &job;
+    eventfd_write(wake_.get(), 1);
+    done_.wait(lock, [this] { return job_ == nullptr; });
+    result = result_;
+    idle = watched_ == 0;
+  }
+  if (idle) stop();
+  return result;
+}
+
+void Pump::run_job() {
+  eventfd_t count;
+  eventfd_read(wake_.get(), &count);
+  const std::lock_guard lock(mutex_);
+  if (job_ == nullptr) return;
+  result_ = (*job_)();
+  job_ = nullptr;
+  done_.notify_one();
+}
+
+void Pump::run() {
+  while (true) {
+    round();
+    retired_.clear();
+    const std::lock_guard lock(mutex_);
+    if (quit_) return;
+  }
+}
+
+void Pump::round() {
+  epoll_event events[kEvents];
+  const int count = epoll_wait(epoll_.get(), events, kEvents, -1);
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+  now_ = static_cast<uint32_t>(time.tv_sec);
+  for (int i = 0; i < count; ++i) {
+    if (events[i].data.ptr == nullptr) {
+      run_job();
+      continue;
+    }
+    auto* target = static_cast<Pollable*>(events[i].data.ptr);
+    if (!target->retired_) target->on_events(events[i].events);
+  }
+}
+
+int Pump::watch(int fd, uint32_t events, Pollable* target) {
+  epoll_event event{.events = events, .data = {.ptr = target}};
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return -errno;
+  ++watched_;
+  return 0;
+}
+
+void Pump::change(int fd, uint32_t events, Pollable* target) {
+  epoll_event event{.events = events, .data = {.ptr = target}};
+  // Cannot fail for a descriptor that is registered and valid events.
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+}
+
+void Pump::unwatch(int fd) {
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr) == 0) --watched_;
+}
+
+void Pump::retire(std::unique_ptr<Pollable> target) {
+  target->retired_ = true;
+  retired_.push_back(std::move(target));
+}
+
+}  // namespace umvu::net

@@ -1,0 +1,42 @@
+#include "path_claims.h"
+
+#include <algorithm>
+
+namespace umvu {
+
+void PathClaims::Add(std::string_view prefix) {
+  Node* node = &root_;
+  for (Components parts(prefix); !parts.Done();) {
+    std::unique_ptr<Node>& child = node->children[std::string(parts.Next())];
+    if (!child) child = std::make_unique<Node>();
+    node = child.get();
+  }
+  node->claimed = true;
+}
+
+PathClaims::Position PathClaims::Find(std::string_view path) const {
+  Position position;
+  Search(root_, path, 0, position);
+  return position;
+}
+
+// `at` is the length of the part of `path` that led to `node`. Two branches are followed where both
+// a name and
+// "*" fit; the shorter claim wins, because a walk meets it first.
+void PathClaims::Search(const Node& node, std::string_view path, size_t at, Position& position) {
+  if (node.claimed) {
+    position.claimed = std::min(position.claimed, at);
+    return;
+  }
+  if (at + 1 >= path.size()) {
+    position.above = position.above || !node.children.empty();
+    return;
+  }
+  const size_t end = std::min(path.find('/', at + 1), path.size());
+  const auto named = node.children.find(path.substr(at + 1, end - at - 1));
+  if (named != node.children.end()) Search(*named->second, path, end, position);
+  const auto any = node.children.find(std::string_view("*"));
+  if (any != node.children.end() && any != named) Search(*any->second, path, end, position);
+}
+
+}  // namespace umvu

@@ -1,0 +1,216 @@
+#include "path_resolver.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+
+namespace umvu {
+namespace {
+
+constexpr int kMostLinks = 40;  // MAXSYMLINKS of the kernel
+
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+// Text of the magic link `name` of thread `tid` (proc_pid_cwd(5) and others); empty on failure.
+std::string ProcLink(pid_t tid, const char* name) {
+  char path[64];
+  char text[PATH_MAX];
+  std::snprintf(path, sizeof path, "/proc/%d/%s", tid, name);
+  const ssize_t n = readlink(path, text, sizeof text);
+  return n > 0 && n < PATH_MAX ? std::string(text, static_cast<size_t>(n)) : std::string();
+}
+
+}  // namespace
+
+PathResolver::~PathResolver() {
+  if (root_ >= 0) close(root_);
+}
+
+std::optional<std::string> PathResolver::Resolve(int dirfd, std::string_view path) {
+  // An empty path is either an error or means the descriptor itself, which is a real one.
+  if (path.empty() || (caller_.own_root && !EnterRoot())) return std::nullopt;
+  std::string base;
+  if (path[0] != '/' && !StartAt(dirfd, base)) return std::nullopt;
+  switch (TryDirectly(base, path)) {
+    case Verdict::kPass:
+      return std::nullopt;
+    case Verdict::kClaimed:
+      return std::move(result_);
+    case Verdict::kWalk:
+      break;
+  }
+  return Walk(std::move(base), std::string(path));
+}
+
+// Guests that cannot be looked at (not dumpable) are left to the kernel.
+bool PathResolver::EnterRoot() {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%d/root", caller_.tid);
+  root_ = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root_ < 0) return false;
+  root_text_ = ProcLink(caller_.tid, "root");
+  if (root_text_ == "/") root_text_.clear();
+  return true;
+}
+
+// The directory that a relative path starts from, below the caller's root.
+bool PathResolver::StartAt(int dirfd, std::string& base) const {
+  if (dirfd == AT_FDCWD) {
+    base = ProcLink(caller_.tid, "cwd");
+  } else {
+    char name[32];
+    std::snprintf(name, sizeof name, "fd/%d", dirfd);
+    base = ProcLink(caller_.tid, name);
+  }
+  if (base.empty() || base[0] != '/' || !StripRoot(base)) return false;
+  if (base == "/") base.clear();
+  return true;
+}
+
+bool PathResolver::StripRoot(std::string& path) const {
+  if (root_text_.empty()) return true;
+  if (path.compare(0, root_text_.size(), root_text_) != 0) return false;
+  if (path.size() > root_text_.size() && path[root_text_.size()] != '/') return false;
+  path.erase(0, root_text_.size());
+  return true;
+}
+
+PathClaims::Position PathResolver::Find(const std::string& path) const {
+  return root_text_.empty() ? claims_.Find(path) : claims_.Find(root_text_ + path);
+}
+
+// The answer for `path`, which is claimed, followed by `rest`.
+std::string PathResolver::Stop(const std::string& path, const PathClaims::Position& position,
+                               bool slash, std::string_view rest) const {
+  std::string answer = root_text_ + path;
+  std::string tail = answer.substr(position.claimed);
+  answer.resize(position.claimed);
+  if (answer.empty()) answer.assign(1, '/');
+  if (slash || !rest.empty()) tail += '/';
+  tail += rest;
+  if (!tail.empty()) answer.append(1, '\0').append(tail);
+  return answer;
+}
+
+// One openat2(2) tells whether there is a symbolic link on the way. If there is none, the path is
+// what it says.
+PathResolver::Verdict PathResolver::TryDirectly(const std::string& base, std::string_view rest) {
+  std::string path = base;
+  bool up = false;
+  bool directory = false;
+  for (Components parts(rest); !parts.Done();) {
+    const std::string_view name = parts.Next();
+    directory = parts.SlashFollows() || name == "." || name == "..";
+    if (name == "..") {
+      up = true;
+      if (Find(path).IsClaimed()) return Verdict::kWalk;
+      path.resize(path.empty() ? 0 : path.rfind('/'));
+    } else if (name != ".") {
+      path.append(1, '/').append(name);
+    }
+  }
+  // O_DIRECTORY spares a descriptor for everything that is no directory. It does not hide a link:
+  // that is ELOOP before the type is looked at, and ENOTDIR only where the last link is not to be
+  // followed.
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC | O_DIRECTORY | (follow_ || directory ? 0 : O_NOFOLLOW);
+  how.resolve = RESOLVE_NO_SYMLINKS | (caller_.own_root ? RESOLVE_IN_ROOT : 0);
+  const std::string probe = base.empty() ? std::string(rest) : base + '/' + std::string(rest);
+  const long fd =
+      syscall(SYS_openat2, caller_.own_root ? root_ : AT_FDCWD, probe.c_str(), &how, sizeof how);
+  const int error = fd < 0 ? errno : 0;
+  if (fd >= 0) close(static_cast<int>(fd));
+  if (error == ELOOP) return Verdict::kWalk;
+  if (error != 0 && error != ENOENT && error != ENOTDIR) return Verdict::kPass;
+  const PathClaims::Position position = Find(path);
+  if (!position.IsClaimed()) return Verdict::kPass;
+  // "missing/../claimed" names nothing: the walk sees where it ends.
+  if (up && error != 0) return Verdict::kWalk;
+  result_ = Stop(path, position, directory && !path.empty(), "");
+  return Verdict::kClaimed;
+}
+
+// Component by component. `at` is canonical; below a missing directory the way goes on only towards
+// a claim, because claimed paths need not exist in the host's tree.
+std::optional<std::string> PathResolver::Walk(std::string at, std::string rest) {
+  bool missing = false;
+  int links = 0;
+  Components parts(rest);
+  while (!parts.Done()) {
+    const std::string_view name = parts.Next();
+    if (name == ".") continue;
+    if (name == "..") {
+      if (missing || !IsDirectory(at)) return std::nullopt;
+      at.resize(at.empty() ? 0 : at.rfind('/'));
+      continue;
+    }
+    const std::string here = at + '/' + std::string(name);
+    const PathClaims::Position position = Find(here);
+    if (position.IsClaimed()) return Stop(here, position, parts.SlashFollows(), parts.Rest());
+    if (missing && !position.above) return std::nullopt;
+    if (parts.Done() && !parts.SlashFollows() && !follow_) return std::nullopt;
+    std::string target;
+    if (missing || !ReadLink(here, target)) {
+      // EINVAL: it is there, and no link.
+      if (!missing && errno != EINVAL) {
+        if ((errno != ENOENT && errno != ENOTDIR) || !position.above) return std::nullopt;
+        missing = true;
+      }
+      at = here;
+      continue;
+    }
+    if (++links > kMostLinks || !LinkTarget(at, name, target)) return std::nullopt;
+    if (target[0] == '/') at.clear();
+    const bool last = parts.Done();
+    if (parts.SlashFollows()) target += '/';
+    target += parts.Rest();
+    rest = std::move(target);
+    parts = Components(rest);
+    if (last && rest.find('/') == std::string::npos) continue;
+    const Verdict verdict = TryDirectly(at, rest);
+    if (verdict == Verdict::kPass) return std::nullopt;
+    if (verdict == Verdict::kClaimed) return std::move(result_);
+  }
+  return std::nullopt;
+}
+
+bool PathResolver::ReadLink(const std::string& path, std::string& target) const {
+  char text[PATH_MAX];
+  const ssize_t n = caller_.own_root ? readlinkat(root_, path.c_str() + 1, text, sizeof text)
+                                     : readlink(path.c_str(), text, sizeof text);
+  if (n < 0) return false;
+  target.assign(text, static_cast<size_t>(n));
+  return true;
+}
+
+// Puts right what the links of procfs say to the supervisor instead of to the caller. False where
+// the target is no path of the caller's ("pipe:[123]").
+bool PathResolver::LinkTarget(const std::string& directory, std::string_view name,
+                              std::string& target) const {
+  if (target.empty()) return false;
+  if (EndsWith(directory, "/proc")) {
+    if (name == "self") target = std::to_string(caller_.pid);
+    if (name == "thread-self")
+      target = std::to_string(caller_.pid) + "/task/" + std::to_string(caller_.tid);
+  }
+  if (directory.compare(0, 6, "/proc/") != 0) return true;
+  if (target[0] != '/') return target.find(":[") == std::string::npos;
+  if (!StripRoot(target)) return false;
+  if (target.empty()) target.assign(1, '/');
+  return true;
+}
+
+// `path` is canonical, so "." behind it is looked up in what it names.
+bool PathResolver::IsDirectory(const std::string& path) const {
+  std::string unused;
+  return ReadLink(path + "/.", unused) || errno == EINVAL;
+}
+
+}  // namespace umvu

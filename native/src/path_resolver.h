@@ -1,0 +1,67 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "path_claims.h"
+
+namespace umvu {
+
+// Finds out whether a path that a guest names is claimed by its view. It follows symbolic links as
+// the kernel does (path_resolution(7)), up to the first claimed path it meets: what lies there is
+// for the rules to say.
+//
+// Whether a path is *not* claimed is only advice: the kernel then resolves it anew for the guest,
+// and gives the right errno where there is nothing. So everything that is in doubt is "not
+// claimed".
+class PathResolver {
+ public:
+  struct Caller {
+    pid_t tid;
+    pid_t pid;
+    // False while all guests are known to have the supervisor's root directory and mounts.
+    bool own_root;
+  };
+
+  PathResolver(const PathClaims& claims, const Caller& caller, bool follow)
+      : claims_(claims), caller_(caller), follow_(follow) {}
+
+  PathResolver(const PathResolver&) = delete;
+  PathResolver& operator=(const PathResolver&) = delete;
+  ~PathResolver();
+
+  // Nothing when `path`, relative to `dirfd` of the caller, is not claimed. Otherwise the canonical
+  // path of what is claimed, and where the path goes on from there, a NUL and the rest: "/claimed"
+  // or "/claimed\0/a/../b/".
+  std::optional<std::string> Resolve(int dirfd, std::string_view path);
+
+ private:
+  enum class Verdict { kPass, kClaimed, kWalk };
+
+  bool EnterRoot();
+  bool StartAt(int dirfd, std::string& base) const;
+  bool StripRoot(std::string& path) const;
+
+  Verdict TryDirectly(const std::string& base, std::string_view rest);
+  std::optional<std::string> Walk(std::string at, std::string rest);
+  bool ReadLink(const std::string& path, std::string& target) const;
+  bool LinkTarget(const std::string& directory, std::string_view name, std::string& target) const;
+  bool IsDirectory(const std::string& path) const;
+
+  PathClaims::Position Find(const std::string& path) const;
+  std::string Stop(const std::string& path, const PathClaims::Position& position, bool slash,
+                   std::string_view rest) const;
+
+  const PathClaims& claims_;
+  const Caller caller_;
+  const bool follow_;
+  int root_ = -1;
+  // Path of the caller's root directory as seen by the supervisor, "" for "/".
+  std::string root_text_;
+  std::string result_;
+};
+
+}  // namespace umvu

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+
+namespace umvu {
+
+// Calls back on the JavaScript thread when a descriptor is readable. Does not keep the event loop alive and
+// does not own the descriptor.
+class Poller {
+ public:
+  Poller(Napi::Env env, int fd, std::function<void()> readable);
+  ~Poller() { Stop(); }
+  Poller(const Poller&) = delete;
+  Poller& operator=(const Poller&) = delete;
+  void Stop();
+
+ private:
+  void* handle_ = nullptr;  // a uv_poll_t; freed by its close callback
+  std::function<void()> readable_;
+};
+
+}  // namespace umvu

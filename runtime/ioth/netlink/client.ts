@@ -1,0 +1,225 @@
+/**
+ * Configures a stack through a route netlink socket of its own: the operations of nlinline (IOTH-FACTS §10.1).
+ * Every call is one synchronous request; it throws Errno with the error that the stack answered.
+ */
+import { Errno, check } from '../../errno.ts';
+import { native } from '../../native.ts';
+import { AF, SOCK, type Stack } from '../stack.ts';
+import type { IpAddress } from './address.ts';
+import {
+  type Address,
+  type Link,
+  IFA_F_NODAD,
+  IFF,
+  ROUTE,
+  RTM,
+  parseAddress,
+  parseLink,
+  serializeAddress,
+  serializeLink,
+  serializeRoute,
+} from './route.ts';
+import {
+  type NetlinkMessage,
+  NLMSG,
+  NLM_F,
+  parseError,
+  parseMessages,
+  serializeMessage,
+  viewOf,
+} from './wire.ts';
+
+/** System calls, by their number on x86-64. */
+const SYS = { CLOSE: 3, POLL: 7, SENDTO: 44, RECVFROM: 45 } as const;
+const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
+const POLLIN = 1;
+/** The kernel answers within sendto(2); a stack in user space may take a moment. */
+const TIMEOUT_MS = 2000;
+/** The kernel never puts more into one answer (NLMSG_GOODSIZE is less). */
+const BUFFER = 64 << 10;
+
+/** The default route, or a destination with its prefix length. */
+export interface RouteTo {
+  destination?: IpAddress;
+  prefixLength?: number;
+  gateway?: IpAddress;
+  /** Index of the interface; 0 or absent: the stack finds it by the gateway. */
+  index?: number;
+  family: number;
+}
+
+const emptyLink = (index: number): Link => ({ index, hardware: 0, flags: 0, change: 0, more: [] });
+
+export class NetlinkClient {
+  readonly #fd: number;
+  #seq = 0;
+
+  /** Owns `fd`, a socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE). */
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** Opens a client for `stack`, hands it to `use` and closes it. */
+  static with<T>(stack: Stack, use: (client: NetlinkClient) => T): T {
+    const client = new NetlinkClient(stack.socket(AF.NETLINK, SOCK.RAW, 0));
+    try {
+      return use(client);
+    } finally {
+      client.close();
+    }
+  }
+
+  close(): void {
+    native().syscall(SYS.CLOSE, this.#fd);
+  }
+
+  /** Index of the interface `name`; ENODEV when there is none. */
+  indexOf(name: string): number {
+    return this.#link({ ...emptyLink(0), name }).index;
+  }
+
+  /** Sets the interface up or down. */
+  setUp(index: number, up: boolean): void {
+    const link = { ...emptyLink(index), flags: up ? IFF.UP : 0, change: IFF.UP };
+    this.#act(RTM.SETLINK, 0, serializeLink(link));
+  }
+
+  setMac(index: number, mac: Uint8Array): void {
+    this.#act(RTM.NEWLINK, 0, serializeLink({ ...emptyLink(index), address: mac }));
+  }
+
+  /** The hardware address of an interface. */
+  mac(index: number): Uint8Array {
+    return this.#link(emptyLink(index)).address ?? new Uint8Array(6);
+  }
+
+  /** Sets the MTU, in bytes. */
+  setMtu(index: number, mtu: number): void {
+    this.#act(RTM.NEWLINK, 0, serializeLink({ ...emptyLink(index), mtu }));
+  }
+
+  /** Adds an address. IPv6 ones are usable at once (no duplicate address detection). EEXIST: it is there. */
+  addAddress(index: number, address: IpAddress, prefixLength: number): void {
+    this.#act(
+      RTM.NEWADDR,
+      NLM_F.CREATE | NLM_F.EXCL,
+      this.#address(index, address, prefixLength, IFA_F_NODAD),
+    );
+  }
+
+  /** Removes an address; EADDRNOTAVAIL when it is not there. */
+  delAddress(index: number, address: IpAddress, prefixLength: number): void {
+    this.#act(RTM.DELADDR, 0, this.#address(index, address, prefixLength, 0));
+  }
+
+  addRoute(route: RouteTo): void {
+    this.#act(RTM.NEWROUTE, NLM_F.CREATE | NLM_F.EXCL, this.#route(route));
+  }
+
+  /** Removes a route; ESRCH when it is not there. */
+  delRoute(route: RouteTo): void {
+    this.#act(RTM.DELROUTE, 0, this.#route(route));
+  }
+
+  /** Makes a virtual link of `kind` (`bridge`, `dummy`, …), with index `index` unless that is 0. */
+  addLink(name: string, kind: string, index = 0): void {
+    const link = { ...emptyLink(index), name, kind };
+    this.#act(RTM.NEWLINK, NLM_F.CREATE | NLM_F.EXCL, serializeLink(link));
+  }
+
+  delLink(name: string): void {
+    this.#act(RTM.DELLINK, 0, serializeLink({ ...emptyLink(0), name }));
+  }
+
+  /** All interfaces. */
+  links(): Link[] {
+    return this.#ask(RTM.GETLINK, NLM_F.DUMP, serializeLink(emptyLink(0))).map((m) => parseLink(m.payload));
+  }
+
+  /** All addresses of all interfaces. */
+  addresses(): Address[] {
+    const all = { family: AF.UNSPEC, prefixLength: 0, flags: 0, scope: 0, index: 0, more: [] };
+    return this.#ask(RTM.GETADDR, NLM_F.DUMP, serializeAddress(all)).map((m) => parseAddress(m.payload));
+  }
+
+  #link(which: Link): Link {
+    const [answer] = this.#ask(RTM.GETLINK, 0, serializeLink(which));
+    if (answer === undefined) throw new Errno('ENODEV');
+    return parseLink(answer.payload);
+  }
+
+  #address(index: number, { family, bytes }: IpAddress, prefixLength: number, flags: number): Uint8Array {
+    return serializeAddress({
+      family,
+      prefixLength,
+      flags,
+      scope: 0,
+      index,
+      local: bytes,
+      address: bytes,
+      more: [],
+    });
+  }
+
+  #route({ family, destination, prefixLength = 0, gateway, index }: RouteTo): Uint8Array {
+    return serializeRoute({
+      family,
+      prefixLength,
+      table: ROUTE.TABLE_MAIN,
+      protocol: ROUTE.PROTO_BOOT,
+      scope: 0,
+      type: ROUTE.UNICAST,
+      flags: 0,
+      ...(prefixLength > 0 && destination ? { destination: destination.bytes } : {}),
+      ...(gateway ? { gateway: gateway.bytes } : {}),
+      ...(index ? { outIndex: index } : {}),
+      more: [],
+    });
+  }
+
+  #act(type: number, flags: number, payload: Uint8Array): void {
+    this.#ask(type, flags | NLM_F.ACK, payload);
+  }
+
+  /** Sends a request; the messages of its answer without DONE and acknowledgement. */
+  #ask(type: number, flags: number, payload: Uint8Array): NetlinkMessage[] {
+    const seq = ++this.#seq;
+    const request = serializeMessage({ type, flags: flags | NLM_F.REQUEST, seq, pid: 0, payload });
+    check(native().syscall(SYS.SENDTO, this.#fd, request, request.length, 0, null, 0));
+    const answer: NetlinkMessage[] = [];
+    for (;;) {
+      for (const message of parseMessages(this.#receive())) {
+        if (message.seq !== seq) continue;
+        if (message.type === NLMSG.DONE) return answer;
+        if (message.type === NLMSG.ERROR) {
+          check(parseError(message.payload));
+          return answer;
+        }
+        answer.push(message);
+        if ((message.flags & NLM_F.MULTI) === 0) return answer;
+      }
+    }
+  }
+
+  #receive(): Uint8Array {
+    const buffer = new Uint8Array(BUFFER);
+    for (;;) {
+      const flags = MSG_DONTWAIT | MSG_TRUNC;
+      const size = native().syscall(SYS.RECVFROM, this.#fd, buffer, buffer.length, flags, null, null);
+      if (size > buffer.length) throw new Errno('EMSGSIZE', 'an answer of the stack is too long');
+      if (size > 0) return buffer.subarray(0, size);
+      if (size === 0) throw new Errno('ENETDOWN', 'the stack closed its configuration socket');
+      if (new Errno(size).code !== 'EAGAIN') throw new Errno(size);
+      this.#wait();
+    }
+  }
+
+  #wait(): void {
+    const pollfd = new Uint8Array(8);
+    viewOf(pollfd).setInt32(0, this.#fd, true);
+    viewOf(pollfd).setInt16(4, POLLIN, true);
+    const ready = check(native().syscall(SYS.POLL, pollfd, 1, TIMEOUT_MS));
+    if (ready === 0) throw new Errno('ETIMEDOUT', 'the stack does not answer its configuration socket');
+  }
+}

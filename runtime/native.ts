@@ -1,0 +1,197 @@
+/**
+ * The only door to the C++ addon (native/src). Everything the runtime needs from the kernel that Node does
+ * not offer passes through here; policy stays in TypeScript.
+ *
+ * Conventions: a result below zero is a negated errno; text that names a file is a *byte string*, one
+ * character (U+0000 to U+00FF) per byte, because Linux paths are bytes and not UTF-8.
+ */
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** What a {@link Listener} callback returns instead of a value: let the kernel do the call. */
+export const NATIVE_PASS = -65536;
+/** What a {@link Listener} callback returns when it has sent the answer through the listener. */
+export const NATIVE_ANSWERED = -65537;
+/** What a {@link Listener} callback returns when the answer will be sent later. */
+export const NATIVE_PENDING = -65538;
+
+/** Words of the shared slot that describes the notification being handled (all 32-bit, little endian). */
+export const SLOT = { idLo: 0, idHi: 1, tid: 2, nr: 3, arch: 4, flags: 5, args: 6, words: 18 } as const;
+
+/** seccomp user notifications of one guest tree; see seccomp_unotify(2). */
+export interface Listener {
+  /** Answers with a value, or with an errno when `value` is negative. 0, or -ENOENT when the caller is gone. */
+  sendValue(id: bigint, value: number): number;
+  /** Lets the kernel execute the call (SECCOMP_USER_NOTIF_FLAG_CONTINUE). */
+  sendContinue(id: bigint): number;
+  /**
+   * Puts a copy of `fd` into the caller and answers with its number there, atomically
+   * (SECCOMP_ADDFD_FLAG_SEND). `cloexec` sets FD_CLOEXEC on it. The number, or a negated errno.
+   */
+  inject(id: bigint, fd: number, cloexec: boolean): number;
+  /** Puts a copy of `fd` into the caller without answering. The number, or a negated errno. */
+  addFd(id: bigint, fd: number, cloexec: boolean): number;
+  /** False when the caller was killed or its call was interrupted (SECCOMP_IOCTL_NOTIF_ID_VALID). */
+  alive(id: bigint): boolean;
+  /** Stops listening and closes the descriptor; calls that are still waiting fail with ENOSYS. */
+  close(): void;
+}
+
+/** Tells of the end of processes (pidfd_open(2)) without timers. */
+export interface ProcessWatcher {
+  /** Watches process `pid` (a thread group leader). Its pidfd, owned by the watcher, or a negated errno. */
+  add(pid: number): number;
+  /** Forgets `pid` and closes its pidfd. */
+  remove(pid: number): void;
+  /** Reports at once the ends that have happened but were not reported yet. */
+  flush(): void;
+  close(): void;
+}
+
+/** How the frames of a {@link NativeNetwork} port travel. */
+export type PortKind =
+  /** a TAP character device */
+  | 'tap'
+  /** an AF_PACKET socket bound to the far end of a veth pair */
+  | 'packet'
+  /** an AF_UNIX datagram socket: one datagram is one frame (the VDE protocol) */
+  | 'datagram';
+
+/** Counters of a port since it was added. */
+export interface PortStats {
+  rxFrames: number;
+  rxBytes: number;
+  txFrames: number;
+  txBytes: number;
+  dropped: number;
+}
+
+/** One Ethernet segment, switched by the pump thread of the addon. */
+export interface NativeNetwork {
+  /**
+   * Adds a port; the network owns `fd` (and `controlFd`, whose end of file removes the port) from then on.
+   * `vnetHeader`: frames carry a struct virtio_net_hdr (10 bytes), so offloads may be left to the kernel.
+   * The port's number, or a negated errno.
+   */
+  addPort(port: { kind: PortKind; fd: number; vnetHeader: boolean; controlFd?: number }): number;
+  /** Adds a port carried by libvdeplug (`plug` comes from openPlug). */
+  addPlug(plug: NativePlug): number;
+  removePort(port: number): void;
+  /**
+   * Serves the VDE control protocol in directory `path` (byte string), which must not exist yet.
+   * 0, or a negated errno. `mode` is that of the control socket, `group` a group id or -1.
+   */
+  listen(path: string, mode: number, dirMode: number, group: number): number;
+  stats(port: number): PortStats | undefined;
+  /** Removes all ports and the served directory. */
+  close(): void;
+}
+
+/** An open connection of libvdeplug. */
+export interface NativePlug {
+  close(): void;
+}
+
+/** Everything the addon exports. */
+/** Bits of the last argument of {@link PathTable.resolve}. */
+export const PATH_FLAGS = {
+  /** a symbolic link at the end of the path is meant itself */
+  noFollow: 1,
+  /** the caller's root directory or mounts may differ from the supervisor's (slower) */
+  ownRoot: 2,
+} as const;
+
+/** The claimed paths of a view, compiled; see native/src/path_resolver.h. */
+export interface PathTable {
+  /**
+   * Whether a path that thread `tid` of process `pid` names is claimed. `path` is an address in the guest, or a
+   * byte string; a relative one starts from `dirfd` of the guest (-100: its working directory). Undefined when
+   * it is not, or when that cannot be told (the kernel then finds the errno). Otherwise the canonical path of
+   * the first claimed place on the way and, after a NUL, how the path goes on from there (`/claimed\0/a/..`).
+   */
+  resolve(tid: number, pid: number, dirfd: number, path: number | string, flags: number): string | undefined;
+}
+
+export interface NativeAddon {
+  /** Listens on `fd` (owned from then on); the slot is filled before each `onCall`. */
+  Listener: new (fd: number, slot: Uint32Array, onCall: () => number, onEnd: () => void) => Listener;
+  ProcessWatcher: new (onEnd: (pid: number) => void) => ProcessWatcher;
+  /** A component `*` of a prefix stands for any one name. */
+  PathTable: new (prefixes: readonly string[]) => PathTable;
+  Network: new (
+    kind: 'hub' | 'switch',
+    options: { hashSize: number; expireSeconds: number },
+    onPortGone: (port: number) => void,
+  ) => NativeNetwork;
+
+  /**
+   * A system call of the supervisor itself. Numbers are passed as they are, byte strings as pointers to
+   * their NUL-terminated bytes, views as pointers to their memory, null as 0. The result or a negated errno.
+   */
+  syscall(nr: number, ...args: (number | bigint | string | Uint8Array | null)[]): number;
+  /** Reads guest memory (process_vm_readv(2)). The number of bytes read (may be short), or a negated errno. */
+  readMemory(tid: number, address: number, into: Uint8Array): number;
+  /** Writes guest memory (process_vm_writev(2)). The number of bytes written, or a negated errno. */
+  writeMemory(tid: number, address: number, from: Uint8Array): number;
+  /**
+   * Reads a NUL-terminated byte string of at most `max` bytes (the NUL not counted). The string, or a negated
+   * errno: -EFAULT, or -ENAMETOOLONG when no NUL is found.
+   */
+  readString(tid: number, address: number, max: number): string | number;
+  /**
+   * One request and its reply on a SOCK_SEQPACKET socket. Descriptors that come with the reply
+   * (SCM_RIGHTS) are stored in `fds`, close-on-exec. The length of the reply, or a negated errno
+   * (-ETIMEDOUT after `timeoutMs`, -EPIPE when the peer is gone).
+   */
+  request(fd: number, request: Uint8Array, reply: Uint8Array, fds: Int32Array, timeoutMs: number): number;
+  /** A pair of AF_UNIX sockets (close-on-exec), or a negated errno. `type` as for socketpair(2). */
+  socketPair(type: number): [number, number] | number;
+  /**
+   * Connects to a VDE switch directory: registers a data socket and returns its descriptor and that of the
+   * control stream, or a negated errno. Runs on a worker thread.
+   */
+  openVde(path: string, port: number, description: string): Promise<{ fd: number; controlFd: number } | number>;
+  /** Opens `vnl` with libvdeplug, loaded at run time; a string is the reason why that is impossible. */
+  openPlug(vnl: string, description: string): Promise<NativePlug | number | string>;
+  /**
+   * Ends this process as a guest ended: resets `signal` to its default, sets RLIMIT_CORE to 0 and raises it;
+   * exits with 128 + signal where that does not kill.
+   */
+  dieBySignal(signal: number): never;
+}
+
+const require = createRequire(import.meta.url);
+
+/** Folder of the project: runtime/ and dist/runtime/ both lie in it. */
+export const projectRoot = ((): string => {
+  const here = dirname(fileURLToPath(import.meta.url));
+  return [join(here, '..'), join(here, '..', '..')].find((d) => existsSync(join(d, 'native'))) ?? join(here, '..');
+})();
+
+/** Folder of the built addon and broker. UMVU_BUILD=asan selects the sanitized build. */
+export const nativeDir =
+  process.env['UMVU_BUILD'] === 'asan'
+    ? join(projectRoot, 'native/build/asan/Debug')
+    : join(projectRoot, 'native/build/release/Release');
+/** Folder of the commands that guests find in their PATH. */
+export const guestBinDir = join(projectRoot, 'guests/build/bin');
+/** Folder of the launcher and other programs that are not for guests' PATH. */
+export const guestLibexecDir = join(projectRoot, 'guests/build/libexec');
+
+function load(): NativeAddon {
+  const path = join(nativeDir, 'umvu.node');
+  try {
+    return require(path) as NativeAddon;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
+    throw new Error(`the native addon is not built (${path}): run «npm run build»`, { cause: error });
+  }
+}
+
+let addon: NativeAddon | undefined;
+/** The addon, loaded at first use so that help and version work without it. */
+export function native(): NativeAddon {
+  return (addon ??= load());
+}

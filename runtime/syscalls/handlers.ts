@@ -1,0 +1,20 @@
+import type { Handler } from './handler.ts';
+import { connectHandlers } from './connect.ts';
+import { mountHandlers } from './mount.ts';
+import { netdeviceHandlers } from './netdevice.ts';
+import { pathHandlers } from './path/index.ts';
+import { processHandlers } from './process.ts';
+import { socketHandlers } from './socket.ts';
+import type { SyscallName } from './table.ts';
+import { vuHandlers } from './vu.ts';
+
+/** Who answers which call. A call that is not here is never trapped. */
+export const handlers: Partial<Record<SyscallName, Handler>> = {
+  ...connectHandlers,
+  ...mountHandlers,
+  ...netdeviceHandlers,
+  ...pathHandlers,
+  ...processHandlers,
+  ...socketHandlers,
+  ...vuHandlers,
+};

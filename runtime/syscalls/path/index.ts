@@ -1,0 +1,168 @@
+/**
+ * The calls that name files. A table says where each of them has its path and flags and what it does; one
+ * function asks the view. A path on which the view has nothing to say is the kernel's.
+ */
+import { Errno } from '../../errno.ts';
+import type { Call } from '../../vm/call.ts';
+import type { Claim } from '../../vm/mounts.ts';
+import type { Handler } from '../handler.ts';
+import { PASS, type Answer } from '../outcome.ts';
+import type { SyscallName } from '../table.ts';
+import * as act from './acts.ts';
+import { AT_FDCWD, resolve, useOwnRoots, type Target } from './resolve.ts';
+import { O } from './redirect.ts';
+
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_SYMLINK_FOLLOW = 0x400;
+
+/** How a call names its file. */
+interface Row {
+  /** Index of the argument with the address of the path. */
+  path: number;
+  /** Index of the directory's descriptor; without it, paths start from the working directory. */
+  dirfd?: number;
+  /** Whether a symbolic link at the end is meant itself. */
+  noFollow?: boolean | ((call: Call) => boolean);
+  /** What is done; `next` is the index of the argument after the path. */
+  act: act.Act;
+}
+
+/** flags in argument `index`, AT_SYMLINK_NOFOLLOW among them */
+const atFlags = (index: number) => (call: Call) => (call.int(index) & AT_SYMLINK_NOFOLLOW) !== 0;
+/** open(2): a link is not followed with O_NOFOLLOW, nor where only a new file will do. */
+const openFlags = (index: number) => (call: Call) => {
+  const flags = call.int(index);
+  return (flags & O.NOFOLLOW) !== 0 || (flags & (O.CREAT | O.EXCL)) === (O.CREAT | O.EXCL);
+};
+const howFlags = (call: Call) => {
+  const { flags } = act.openHow(call);
+  return (flags & O.NOFOLLOW) !== 0 || (flags & (O.CREAT | O.EXCL)) === (O.CREAT | O.EXCL);
+};
+
+const plain = (what: act.Act): Row => ({ path: 0, act: what });
+const plainLink = (what: act.Act): Row => ({ path: 0, noFollow: true, act: what });
+const at = (what: act.Act, noFollow: NonNullable<Row['noFollow']> = false): Row => ({
+  dirfd: 0,
+  path: 1,
+  noFollow,
+  act: what,
+});
+
+const ROWS = {
+  open: { path: 0, noFollow: openFlags(1), act: act.open },
+  openat: at(act.open, openFlags(2)),
+  openat2: at(act.openat2, howFlags),
+  creat: plain(act.creat),
+  stat: plain(act.stat),
+  lstat: plainLink(act.stat),
+  newfstatat: at(act.stat, atFlags(3)),
+  statx: at(act.statx, atFlags(2)),
+  access: plain(act.access),
+  faccessat: at(act.access),
+  faccessat2: at(act.access, atFlags(3)),
+  readlink: plainLink(act.readlink),
+  readlinkat: at(act.readlink, true),
+  chmod: plain(act.chmod),
+  fchmodat: at(act.chmod),
+  fchmodat2: at(act.chmod, atFlags(3)),
+  chown: plain(act.chown),
+  lchown: plainLink(act.chown),
+  fchownat: at(act.chown, atFlags(4)),
+  utime: plain(act.touch(act.UTIMBUF)),
+  utimes: plain(act.touch(act.TIMEVALS)),
+  futimesat: at(act.touch(act.TIMEVALS)),
+  utimensat: at(act.touch(act.TIMESPECS), atFlags(3)),
+  truncate: plain(act.truncate),
+  statfs: plain(act.statfs),
+  symlink: { path: 1, noFollow: true, act: act.make },
+  symlinkat: { dirfd: 1, path: 2, noFollow: true, act: act.make },
+  mkdir: plainLink(act.make),
+  mkdirat: at(act.make, true),
+  mknod: plainLink(act.make),
+  mknodat: at(act.make, true),
+  unlink: plainLink(act.unlink),
+  unlinkat: at(act.unlinkat, true),
+  rmdir: plainLink(act.rmdir),
+  chdir: plain(act.chdir),
+  getxattr: plain(act.noAttributes),
+  lgetxattr: plainLink(act.noAttributes),
+  getxattrat: at(act.noAttributes, atFlags(2)),
+  listxattr: plain(act.listAttributes),
+  llistxattr: plainLink(act.listAttributes),
+  listxattrat: at(act.listAttributes, atFlags(2)),
+  setxattr: plain(act.noAttributes),
+  lsetxattr: plainLink(act.noAttributes),
+  setxattrat: at(act.noAttributes, atFlags(2)),
+  removexattr: plain(act.noAttributes),
+  lremovexattr: plainLink(act.noAttributes),
+  removexattrat: at(act.noAttributes, atFlags(2)),
+  file_getattr: at(act.noAttributes, atFlags(4)),
+  file_setattr: at(act.noAttributes, atFlags(4)),
+  name_to_handle_at: at(act.noAttributes, (call) => (call.int(4) & AT_SYMLINK_FOLLOW) === 0),
+} as const satisfies Partial<Record<SyscallName, Row>>;
+
+function handlerOf(row: Row): Handler {
+  const { path, dirfd, noFollow = false, act: what } = row;
+  return (call): Answer => {
+    const link = typeof noFollow === 'function' ? noFollow(call) : noFollow;
+    const target = resolve(call, dirfd === undefined ? AT_FDCWD : call.int(dirfd), call.arg(path), link);
+    if (!target) return PASS;
+    if (target.claim.kind === 'deny') throw new Errno(target.claim.errno);
+    return what(call, target, path + 1);
+  };
+}
+
+/** Where a call with two paths has them: [descriptor, path] each, -1 where there is no descriptor. */
+type Pair = readonly [readonly [number, number], readonly [number, number]];
+const PLAIN_PAIR: Pair = [
+  [-1, 0],
+  [-1, 1],
+];
+const AT_PAIR: Pair = [
+  [0, 1],
+  [2, 3],
+];
+
+function pairHandler(pair: Pair, what: act.PairAct, follow: (call: Call) => boolean = () => false): Handler {
+  return (call): Answer => {
+    const [from, to] = pair.map(([dirfd, path], i): Target | undefined =>
+      resolve(call, dirfd < 0 ? AT_FDCWD : call.int(dirfd), call.arg(path), i > 0 || !follow(call)),
+    );
+    if (!from && !to) return PASS;
+    for (const target of [from, to]) if (target?.claim.kind === 'deny') throw new Errno(target.claim.errno);
+    return what(from, to);
+  };
+}
+
+/** Calls after which paths of guests may lead elsewhere than those of the supervisor. */
+const ownRoot: Handler = (call) => {
+  useOwnRoots(call.vm);
+  return PASS;
+};
+
+function handlers(rows: Partial<Record<SyscallName, Row>>): Partial<Record<SyscallName, Handler>> {
+  return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, handlerOf(row)]));
+}
+
+/** Handlers of the calls that name files. */
+export const pathHandlers: Partial<Record<SyscallName, Handler>> = {
+  ...handlers(ROWS),
+  rename: pairHandler(PLAIN_PAIR, act.rename),
+  renameat: pairHandler(AT_PAIR, act.rename),
+  renameat2: pairHandler(AT_PAIR, act.rename),
+  link: pairHandler(PLAIN_PAIR, act.link),
+  linkat: pairHandler(AT_PAIR, act.link, (call) => (call.int(4) & AT_SYMLINK_FOLLOW) !== 0),
+  chroot: ownRoot,
+  pivot_root: ownRoot,
+  setns: ownRoot,
+  move_mount: ownRoot,
+};
+
+/**
+ * What the view of the caller has at a path that came in another way than as an argument (a socket's address);
+ * a link at its end is followed. Undefined where it has nothing there.
+ */
+export const claimOn = (call: Call, path: string): Claim | undefined =>
+  resolve(call, AT_FDCWD, path, false)?.claim;
+
+export { resolve, useOwnRoots } from './resolve.ts';

@@ -1,0 +1,24 @@
+/** Groups of system calls that modules subscribe to. */
+import { connectHandlers } from './connect.ts';
+import { netdeviceHandlers } from './netdevice.ts';
+import { pathHandlers } from './path/index.ts';
+import { socketHandlers } from './socket.ts';
+import type { SyscallName } from './table.ts';
+
+const names = (handlers: object): SyscallName[] => Object.keys(handlers) as SyscallName[];
+
+/** Groups of calls that a module can name at once. */
+const GROUPS = {
+  /** every call that takes a path */
+  '%path': names(pathHandlers),
+  /** what stacks need: sockets, and the files in which programs look for the network */
+  '%network': names({ ...socketHandlers, ...connectHandlers, ...netdeviceHandlers, ...pathHandlers }),
+} as const satisfies Record<string, readonly SyscallName[]>;
+
+/** What a module subscribes to: a call, or a group of calls. */
+export type Subscription = SyscallName | keyof typeof GROUPS;
+
+/** The calls that `subscriptions` name. */
+export function subscribed(subscriptions: readonly Subscription[]): SyscallName[] {
+  return subscriptions.flatMap((name) => (name in GROUPS ? GROUPS[name as keyof typeof GROUPS] : [name as SyscallName]));
+}

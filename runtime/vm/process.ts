@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs';
+import type { Stack } from '../ioth/stack.ts';
+import type { Mount } from './mounts.ts';
+import { DEFAULT_STACK, type View } from './view.ts';
+
+/** Effective identity of a process, for permission checks on virtual files. */
+export interface Credentials {
+  uid: number;
+  gid: number;
+  groups: number[];
+}
+
+/** What a process inherits from its parent at fork and keeps over exec. */
+export interface Inherited {
+  view: View;
+  /** Default stack chosen by msocket(…, SOCK_DEFAULT) per address family; `null` is the host's network. */
+  readonly defaults: ReadonlyMap<number, Mount | null>;
+  /** True when this differs from what the tree of the process started with, so that children must inherit it. */
+  readonly special: boolean;
+}
+
+/** A process (thread group) of a guest. */
+export class Process implements Inherited {
+  readonly pid: number;
+  readonly pidfd: number;
+  view: View;
+  defaults: ReadonlyMap<number, Mount | null>;
+  /** True once exit_group was seen: its children know their state. */
+  exiting = false;
+  special: boolean;
+  /** Why the last operation on the view failed, in words (VU_ERROR). */
+  lastError = '';
+
+  constructor(pid: number, pidfd: number, inherited: Inherited) {
+    this.pid = pid;
+    this.pidfd = pidfd;
+    this.view = inherited.view;
+    this.defaults = inherited.defaults;
+    this.special = inherited.special;
+  }
+
+  /** The mount of the stack this process uses for `family`; undefined for the host's network. */
+  stackMount(family: number): Mount | undefined {
+    const chosen = this.defaults.get(family);
+    if (chosen !== undefined) return chosen ?? undefined;
+    return this.view.mounts.at(DEFAULT_STACK);
+  }
+
+  /** The stack this process uses for `family`; undefined for the host's network. */
+  stack(family: number): Stack | undefined {
+    const stack = this.stackMount(family)?.stack;
+    return stack?.isHost ? undefined : stack;
+  }
+
+  /** Reads the effective ids (about 15 µs). Undefined when the process is gone. */
+  credentials(): Credentials | undefined {
+    try {
+      const text = readFileSync(`/proc/${this.pid}/status`, 'latin1');
+      const line = (key: string) => (new RegExp(`^${key}:(.*)$`, 'm').exec(text)?.[1] ?? '').trim().split(/\s+/);
+      return {
+        uid: Number(line('Uid')[1]),
+        gid: Number(line('Gid')[1]),
+        groups: line('Groups').filter(Boolean).map(Number),
+      };
+    } catch {
+      return undefined;
+    }
+  }
+}

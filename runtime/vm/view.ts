@@ -1,0 +1,58 @@
+import { MountTable, type Mount, type PathRule } from './mounts.ts';
+
+/** Default place of the stack that processes use when they chose none (IOTH-FACTS §13). */
+export const DEFAULT_STACK = '/dev/net/default';
+
+let lastId = 0;
+
+/** How a group of processes sees the world: a name, a mount table, and rules about paths. */
+export class View {
+  readonly id = ++lastId;
+  /** 0 for the view of the VM, one more for each umvu inside. */
+  readonly depth: number;
+  name: string;
+  readonly mounts: MountTable;
+  /** Rules of modules and of the runtime, in the order in which they were added; the newest is asked first. */
+  readonly rules: PathRule[];
+
+  constructor(name: string, parent?: View) {
+    this.name = name;
+    this.depth = parent ? parent.depth + 1 : 0;
+    this.mounts = parent?.mounts.copy() ?? new MountTable();
+    this.rules = parent ? [...parent.rules] : [];
+  }
+
+  mount(mount: Mount): void {
+    this.mounts.add(mount);
+    this.#changed();
+  }
+
+  unmount(mount: Mount): void {
+    this.mounts.remove(mount);
+    this.#changed();
+  }
+
+  addRule(rule: PathRule): void {
+    this.rules.push(rule);
+    this.#changed();
+  }
+
+  removeRule(rule: PathRule): void {
+    const index = this.rules.indexOf(rule);
+    if (index >= 0) this.rules.splice(index, 1);
+    this.#changed();
+  }
+
+  #prefixes: string[] | undefined;
+
+  /** Every path on which this view has something to say, for the quick test that most paths fail. */
+  prefixes(): readonly string[] {
+    return (this.#prefixes ??= [
+      ...new Set([...this.mounts.list().map((mount) => mount.target), ...this.rules.map((rule) => rule.prefix)]),
+    ]);
+  }
+
+  #changed(): void {
+    this.#prefixes = undefined;
+  }
+}
