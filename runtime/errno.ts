@@ -30,7 +30,11 @@ export class Errno extends Error {
     const value = typeof code === 'number' ? Math.abs(code) : ERRNO[code];
     if (value === undefined) throw new TypeError(`unknown errno ${code}`);
     const name = errnoName(value);
+    // A stack trace would cost more than the whole call of the guest, and says nothing about a guest's error.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(why ?? name);
+    Error.stackTraceLimit = stackTraceLimit;
     this.name = 'Errno';
     this.errno = value;
     this.code = name;

@@ -22,6 +22,8 @@ export const SLOT = { idLo: 0, idHi: 1, tid: 2, nr: 3, arch: 4, flags: 5, args: 
 
 /** seccomp user notifications of one guest tree; see seccomp_unotify(2). */
 export interface Listener {
+  /** The descriptor; -1 when closed. */
+  readonly fd: number;
   /** Answers with a value, or with an errno when `value` is negative. 0, or -ENOENT when the caller is gone. */
   sendValue(id: bigint, value: number): number;
   /** Lets the kernel execute the call (SECCOMP_USER_NOTIF_FLAG_CONTINUE). */
@@ -47,6 +49,40 @@ export interface ProcessWatcher {
   remove(pid: number): void;
   /** Reports at once the ends that have happened but were not reported yet. */
   flush(): void;
+  close(): void;
+}
+
+/** How a parked call ended; see {@link ParkingLot}. */
+export type ParkingEnd =
+  /** it could not be parked: its notification still waits for an answer */
+  | 'refused'
+  /** a signal came: the caller gets EINTR, or repeats the call as a new one */
+  | 'interrupted'
+  /** the caller has ended */
+  | 'gone'
+  /** the caller was let go as {@link ParkingLot.settle} said */
+  | 'settled';
+
+/**
+ * Holds guest threads whose calls block, so that signals reach them (native/src/parked_call.h). Open until
+ * closed; does not keep the process alive.
+ */
+export interface ParkingLot {
+  /**
+   * Parks the caller of notification `id` of the listener with descriptor `listenerFd`, from now on in another
+   * thread. A ticket, or a negated errno.
+   */
+  park(listenerFd: number, id: bigint, tid: number): number;
+  /**
+   * The call has a result: the caller returns with `value` (a negated errno is an error), or without it repeats
+   * the call, which then is a new notification with the same arguments. Says who delivers the result:
+   * 'notification' when the old one still waits for an answer, 'taken' when the lot does, 'late' when nobody
+   * can any more, which `onEnd` says soon. At most once for a ticket.
+   */
+  settle(ticket: number, value?: number): 'notification' | 'taken' | 'late';
+  /** True while the caller is held and waits: its thread id is then its own, its memory can be used. */
+  holds(ticket: number): boolean;
+  /** Makes all callers repeat their calls, and waits until they do. */
   close(): void;
 }
 
@@ -118,6 +154,8 @@ export interface NativeAddon {
   /** Listens on `fd` (owned from then on); the slot is filled before each `onCall`. */
   Listener: new (fd: number, slot: Uint32Array, onCall: () => number, onEnd: () => void) => Listener;
   ProcessWatcher: new (onEnd: (pid: number) => void) => ProcessWatcher;
+  /** `onEnd` is called once for each ticket, unless the lot is closed before. */
+  ParkingLot: new (onEnd: (ticket: number, end: ParkingEnd) => void) => ParkingLot;
   /** A component `*` of a prefix stands for any one name. */
   PathTable: new (prefixes: readonly string[]) => PathTable;
   Network: new (

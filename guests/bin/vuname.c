@@ -137,6 +137,6 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (strchr(wanted, 'a'))
-		return print_names(vu.inside ? "snrvmoUV" : "snrvmo");
+		return print_names(!vu.inside ? "snrvmo" : *vu.view ? "snrvmoUV" : "snrvmoU");
 	return print_names(*wanted ? wanted : "s");
 }

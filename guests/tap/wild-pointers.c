@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "vu.h"
 
 /* musl 1.2.3 lacks it. */
 #ifndef STATX_BASIC_STATS

@@ -4,6 +4,7 @@
 #include "door.h"
 #include "memory.h"
 #include "notify.h"
+#include "park.h"
 #include "watcher.h"
 #if __has_include("net/network_binding.h")
 #include "net/network_binding.h"
@@ -22,6 +23,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_memory(env, exports);
   init_door(env, exports);
   init_watcher(env, exports);
+  init_park(env, exports);
 #ifdef UMVU_HAS_NET
   init_network(env, exports);
 #endif

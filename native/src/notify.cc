@@ -45,7 +45,8 @@ class Listener : public Napi::ObjectWrap<Listener> {
                         InstanceMethod<&Listener::Inject>("inject"),
                         InstanceMethod<&Listener::AddFd>("addFd"),
                         InstanceMethod<&Listener::Alive>("alive"),
-                        InstanceMethod<&Listener::Close>("close")});
+                        InstanceMethod<&Listener::Close>("close"),
+                        InstanceAccessor<&Listener::Descriptor>("fd")});
   }
 
   explicit Listener(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Listener>(info) {
@@ -69,7 +70,8 @@ class Listener : public Napi::ObjectWrap<Listener> {
   void Readable() {
     Napi::Env env = Env();
     Napi::HandleScope scope(env);
-    const Napi::Object self = Value();  // a handler may close this listener: keep it until the batch is done
+    // A handler may close this listener: keep it until the batch is done.
+    [[maybe_unused]] const Napi::Object self = Value();
     bool asynchronous = false;
     for (int i = 0; i < kBatch && fd_ >= 0; i++) {
       // RECV blocks when nothing is there, so every round but the first asks before.
@@ -194,6 +196,7 @@ class Listener : public Napi::ObjectWrap<Listener> {
   }
 
   void Close(const Napi::CallbackInfo&) { Shut(); }
+  Napi::Value Descriptor(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), fd_); }
 
   int fd_ = -1;
   bool ended_ = false;

@@ -140,6 +140,9 @@ PathResolver::Verdict PathResolver::TryDirectly(const std::string& base, std::st
 // Component by component. `at` is canonical; below a missing directory the way goes on only towards
 // a claim, because claimed paths need not exist in the host's tree.
 std::optional<std::string> PathResolver::Walk(std::string at, std::string rest) {
+  // The working directory may be what is claimed, or lie below it.
+  const PathClaims::Position start = Find(at);
+  if (start.IsClaimed()) return Stop(at, start, true, Components(rest).Rest());
   bool missing = false;
   int links = 0;
   Components parts(rest);

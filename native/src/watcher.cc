@@ -68,7 +68,7 @@ class ProcessWatcher : public Napi::ObjectWrap<ProcessWatcher> {
   void Report() {
     if (epoll_ < 0) return;
     Napi::HandleScope scope(Env());
-    const Napi::Object self = Value();  // the callback may close the watcher
+    [[maybe_unused]] const Napi::Object self = Value();  // the callback may close the watcher
     epoll_event events[64];
     for (;;) {
       const int n = epoll_wait(epoll_, events, 64, 0);

@@ -28,22 +28,29 @@ const IMPATIENCE_MS = 250;
 /** Relays signals to `guest`. `kill` is called at the second SIGTERM. */
 export function relaySignals(guest: SignalTarget, kill: () => void): void {
   let firstTerm: number | undefined;
-  for (const signal of RELAYED) {
-    process.on(signal, () => {
-      if (signal === 'SIGTERM') {
-        const now = performance.now();
-        if (firstTerm !== undefined && now - firstTerm > IMPATIENCE_MS) return kill();
-        firstTerm ??= now;
-      }
-      guest.relay(signal);
-    });
-  }
+  for (const signal of RELAYED) process.on(signal, () => relay(signal));
   guest.onStopped = (signal) => {
     if (!stopsUs(guest.pid, signal)) return;
-    // The call returns when we are continued, by `fg` or `bg`.
-    process.kill(process.pid, 'SIGSTOP');
+    stop(signal);
     guest.resume();
   };
+
+  function relay(signal: NodeJS.Signals): void {
+    if (signal === 'SIGTERM') {
+      const now = performance.now();
+      if (firstTerm !== undefined && now - firstTerm > IMPATIENCE_MS) return kill();
+      firstTerm ??= now;
+    }
+    guest.relay(signal);
+  }
+}
+
+/** Stops this process by the signal that stopped the guest; returns when it is continued, by `fg` or `bg`. */
+function stop(signal: number): void {
+  const handlers = signal === constants.signals.SIGTSTP ? process.listeners('SIGTSTP') : [];
+  for (const handler of handlers) process.off('SIGTSTP', handler);
+  process.kill(process.pid, signal);
+  for (const handler of handlers) process.on('SIGTSTP', handler);
 }
 
 /**

@@ -3,6 +3,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Errno } from '../errno.ts';
 import { projectRoot } from '../native.ts';
+import type { StackDriver } from '../ioth/stack.ts';
 import type { ModuleDefinition } from './define.ts';
 
 /** A module's name says where it is, without a path: letters, digits, `_` and `-`. */
@@ -35,13 +36,17 @@ async function makeResolvable(): Promise<void> {
   });
 }
 
+let typescript = false;
 /** Imports a file; TypeScript through tsx unless the program runs under it already. */
 async function importFile(path: string): Promise<Record<string, unknown>> {
   await makeResolvable();
-  const url = pathToFileURL(path).href;
-  if (!path.endsWith('.ts') || import.meta.url.endsWith('.ts')) return (await import(url)) as Record<string, unknown>;
-  const { tsImport } = await import('tsx/esm/api');
-  return (await tsImport(url, import.meta.url)) as Record<string, unknown>;
+  if (path.endsWith('.ts') && !import.meta.url.endsWith('.ts') && !typescript) {
+    // Not tsImport(): it would load a runtime of its own for the module, with other classes of the same names.
+    const { register } = await import('tsx/esm/api');
+    register();
+    typescript = true;
+  }
+  return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
 }
 
 /**
@@ -57,9 +62,25 @@ export async function loadModule(nameOrPath: string, cwd: string): Promise<Modul
   } catch (error) {
     throw new Errno('ENOEXEC', `module «${nameOrPath}» cannot be loaded: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const definition = exported['default'] as Partial<ModuleDefinition> | undefined;
-  if (typeof definition?.name !== 'string' || !Array.isArray(definition.syscalls) || typeof definition.create !== 'function') {
-    throw new Errno('EINVAL', `module «${nameOrPath}» has no default export made with defineModule()`);
+  const made = exported['default'] as Partial<ModuleDefinition & StackDriver> | undefined;
+  if (typeof made?.name !== 'string' || typeof made.create !== 'function') {
+    throw new Errno('EINVAL', `module «${nameOrPath}» has no default export made with defineModule() or defineStack()`);
   }
-  return definition as ModuleDefinition;
+  return Array.isArray(made.syscalls) ? (made as ModuleDefinition) : moduleOfStack(made as StackDriver);
+}
+
+/** A file may hold just a stack (defineStack): as a module it makes the stack known to vunetioth's mounts. */
+function moduleOfStack(driver: StackDriver): ModuleDefinition {
+  return {
+    name: driver.name,
+    summary: driver.summary,
+    types: [],
+    syscalls: [],
+    create({ vm }) {
+      const { drivers } = vm.ioth;
+      if (drivers.has(driver.name)) throw new Errno('EEXIST', `there is a stack «${driver.name}» already`);
+      drivers.set(driver.name, driver);
+      return { close: () => void drivers.delete(driver.name) };
+    },
+  };
 }

@@ -1,4 +1,8 @@
-/** Resolution hooks (module.register): the specifier `umvu` means the runtime that loads the module. */
+/**
+ * Resolution hooks (module.register) for modules that users write. The specifier `umvu` means the runtime that
+ * loads the module, wherever the file lies; and a .ts file is an ECMAScript module also where no package.json
+ * says so, because the runtime is one and must not be loaded a second time as CommonJS.
+ */
 import type { InitializeHook, ResolveHook } from 'node:module';
 
 let index = '';
@@ -7,5 +11,8 @@ export const initialize: InitializeHook<string> = (url) => {
   index = url;
 };
 
-export const resolve: ResolveHook = (specifier, context, next) =>
-  specifier === 'umvu' ? { url: index, shortCircuit: true } : next(specifier, context);
+export const resolve: ResolveHook = async (specifier, context, next) => {
+  if (specifier === 'umvu') return { url: index, shortCircuit: true };
+  const resolved = await next(specifier, context);
+  return new URL(resolved.url).pathname.endsWith('.ts') ? { ...resolved, format: 'module' } : resolved;
+};

@@ -29,7 +29,7 @@ export interface FilterRequest {
 }
 
 /** A piece of program that ends in returns on all of its ways. */
-type Code = readonly Instruction[];
+export type Code = readonly Instruction[];
 
 const U32 = 2 ** 32 - 1;
 /** Farthest conditional jump: jt and jf are bytes. */
@@ -74,8 +74,18 @@ function search(intervals: readonly Interval[]): Code {
   return branch(JUMP.JGE, above[0]!.from, search(above), search(below));
 }
 
-/** Values of A with a fate of their own, all others with `otherwise`; neighbours with the same fate are joined. */
-function decide(values: readonly { first: number; last: number; code: Code }[], otherwise: Code): Code {
+/** Values of A, `first` to `last`, that share a fate. */
+interface Values {
+  readonly first: number;
+  readonly last: number;
+  readonly code: Code;
+}
+
+/**
+ * Decides on A: `values`, which do not overlap, have fates of their own, and all others `otherwise`. Neighbours
+ * with the same fate are joined. (Exported for the test of long programs.)
+ */
+export function decide(values: readonly Values[], otherwise: Code): Code {
   const intervals: Interval[] = [];
   const add = (from: number, code: Code): void => {
     if (from <= U32 && intervals.at(-1)?.code !== code) intervals.push({ from, code });

@@ -246,7 +246,7 @@ export const AT = {
 /** unlinkat(2) has this in the bit of AT_EACCESS. */
 export const AT_REMOVEDIR = 0x200;
 
-export const ACCESS = { F_OK: 0, X_OK: 1, W_OK: 2, R_OK: 4 } as const satisfies Names;
+export const ACCESS = { F_OK: 0, R_OK: 4, W_OK: 2, X_OK: 1 } as const satisfies Names;
 
 export const RENAME = {
   RENAME_NOREPLACE: 1,

@@ -83,10 +83,10 @@ const table = (heading: string[], rows: string[]): string =>
   [`| ${heading.join(' | ')} |`, `|${' --- |'.repeat(heading.length)}`, ...rows].join('\n') + '\n';
 
 function summary(): string {
-  const count = (support: Support): number => SYSCALLS.filter((spec) => spec.support === support).length;
-  const rows = Object.entries(SUPPORT).map(
-    ([word, text]) => `| ${word} | ${count(word as Support)} | ${text} |`,
-  );
+  const rows = Object.entries(SUPPORT).map(([word, text]) => {
+    const count = SYSCALLS.filter((spec) => statusOf(spec) === word).length;
+    return `| ${word} | ${count} | ${text} |`;
+  });
   return `## Support\n\n${table(['support', 'calls', 'meaning'], rows)}`;
 }
 

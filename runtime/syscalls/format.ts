@@ -58,7 +58,8 @@ const mountFlags: Decoder = (call, index) => {
 
 const device: Decoder = (call, index) => {
   const value = D.uint(call, index);
-  return `makedev(${D.hex32((value >>> 8) & 0xfff)}, ${D.hex32((value & 0xff) | ((value >>> 12) & 0xfff00))})`;
+  const parts = [(value >>> 8) & 0xfff, (value & 0xff) | ((value >>> 12) & 0xfff00)];
+  return `makedev(${parts.map((part) => (part === 0 ? '0' : D.hex32(part))).join(', ')})`;
 };
 
 /** The arguments of a program; its environment, the second vector, stays an address. */

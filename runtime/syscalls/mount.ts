@@ -5,6 +5,7 @@ import type { Call } from '../vm/call.ts';
 import { mountPoint } from '../vm/paths.ts';
 import type { Handler } from './handler.ts';
 import { PASS, type Outcome } from './outcome.ts';
+import { kernelMounts } from './path/index.ts';
 
 /** Longest text of `-o`: the kernel takes a page. */
 const DATA_MAX = 4095;
@@ -31,10 +32,14 @@ export async function withReason(call: Call, work: () => Promise<Outcome | void>
 const mount: Handler = (call) => {
   const flags = call.int(3);
   call.process.lastError = '';
-  if (call.arg(2) === 0 || flags & (MS_REMOUNT | MS_BIND | MS_MOVE | MS_SHARED_KINDS)) return PASS;
+  if (call.arg(2) === 0 || flags & (MS_REMOUNT | MS_BIND | MS_MOVE | MS_SHARED_KINDS)) {
+    kernelMounts(call);
+    return PASS;
+  }
   const type = call.readString(call.arg(2), 255);
   if (!call.vm.modules.forType(type)) {
     call.process.lastError = `no module serves type «${type}»: insert one with vu_insmod`;
+    kernelMounts(call);
     return PASS;
   }
   requireOwner(call.process, call.vm.uid);

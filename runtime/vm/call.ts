@@ -8,7 +8,8 @@ import type { Vm } from './vm.ts';
 export class Call {
   readonly vm: Vm;
   readonly listener: Listener;
-  readonly id: bigint;
+  /** Of the notification; a parked call that is repeated gets a new one. */
+  id: bigint;
   /** Thread that made the call; trusted only while {@link stillThere}. */
   readonly tid: number;
   readonly spec: SyscallSpec;
@@ -38,8 +39,11 @@ export class Call {
 
   /** True while the caller waits for this call. Check after reading its memory, before acting on what was read. */
   stillThere(): boolean {
-    return this.listener.alive(this.id);
+    return this.listener.alive(this.id) || (this.held?.() ?? false);
   }
+
+  /** Tells whether the caller waits without a notification; set by parking.ts. */
+  held: (() => boolean) | undefined;
 
   /** Reads exactly `length` bytes at `address` of the guest, or throws EFAULT. */
   read(address: number, length: number): Buffer {

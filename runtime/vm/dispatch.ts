@@ -5,6 +5,7 @@ import type { Handler } from '../syscalls/handler.ts';
 import { Injection, PASS, type Outcome } from '../syscalls/outcome.ts';
 import { byNumber, SYS, type SyscallSpec } from '../syscalls/table.ts';
 import { Call } from './call.ts';
+import { Parking } from './parking.ts';
 import type { Vm } from './vm.ts';
 
 const log = logger('vm');
@@ -32,6 +33,7 @@ export class Dispatcher {
   readonly stats = new Map<number, CallStats>();
   /** Calls whose handlers have not settled. */
   readonly #pending = new Set<Call>();
+  readonly #parking = new Parking();
   readonly #measure: boolean;
   readonly #tracer: Tracer | undefined;
 
@@ -60,12 +62,15 @@ export class Dispatcher {
     const handler = this.#handlers[nr];
     const spec = byNumber.get(nr);
     if (!handler || !spec) return NATIVE_PASS;
-    const stats = this.stats.get(nr)!;
-    stats.calls++;
-    const caller = this.#vm.processes.ofThread(slot[SLOT.tid]!);
+    const tid = slot[SLOT.tid]!;
+    const caller = this.#vm.processes.ofThread(tid);
     // A caller that is gone already needs no answer, but one that cannot be looked at still waits for it.
     if (!caller) return -EIO;
-    const call = new Call(this.#vm, listener, ids[0]!, slot[SLOT.tid]!, spec, caller, words(slot));
+    const call = new Call(this.#vm, listener, ids[0]!, tid, spec, caller, words(slot));
+    const repeated = this.#parking.repeated(call);
+    if (repeated !== undefined) return repeated;
+    const stats = this.stats.get(nr)!;
+    stats.calls++;
     const trace = this.#tracer?.enter(call);
     let answer: ReturnType<Handler>;
     try {
@@ -108,11 +113,20 @@ export class Dispatcher {
   /** Keeps a blocked call until its handler settles, the caller is gone, or a signal interrupts it. */
   #wait(call: Call, answer: Promise<Outcome>, stats: CallStats, trace: ReturnType<Tracer['enter']>): number {
     this.#pending.add(call);
+    const blocked = this.#parking.wait(call, (reason) => {
+      this.#pending.delete(call);
+      this.#account(-reason.errno, undefined, stats, trace);
+      call.abort(reason);
+    });
     answer
       .catch((error: unknown) => -this.#errno(error, call.spec))
       .then((outcome) => {
         this.#pending.delete(call);
-        const result = this.#now(call, outcome, stats, trace);
+        const deliver = (): number => this.#now(call, outcome, stats, trace);
+        const settlement = this.#parking.settle(blocked, outcome, deliver);
+        if (settlement === 'delivered') this.#account(outcome, undefined, stats, trace);
+        if (settlement !== 'notification') return;
+        const result = deliver();
         if (result === NATIVE_PASS) call.listener.sendContinue(call.id);
         else if (result !== NATIVE_ANSWERED) call.listener.sendValue(call.id, result);
       })
@@ -123,6 +137,13 @@ export class Dispatcher {
   /** Gives up the blocked calls of a process that has ended. */
   abandon(pid: number): void {
     for (const call of this.#pending) if (call.process.pid === pid) call.abort(new Errno('ESRCH'));
+    this.#parking.abandon(pid);
+  }
+
+  /** Gives up all blocked calls, before the listeners are closed. */
+  close(): void {
+    this.#parking.close();
+    for (const call of this.#pending) call.abort(new Errno('ESHUTDOWN'));
   }
 
   /** The guest's errno for what a handler threw; anything but an Errno is our bug: logged, and EIO. */

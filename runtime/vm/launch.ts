@@ -10,6 +10,7 @@ import type { Duplex } from 'node:stream';
 import { Errno, check } from '../errno.ts';
 import { guestLibexecDir, native } from '../native.ts';
 
+const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
 const SYS_PIDFD_GETFD = 438;
 
@@ -123,6 +124,8 @@ class RootGuest implements Launched {
   #end: GuestEnd | undefined;
   #execError: Errno | undefined;
   #input = Buffer.alloc(0);
+  /** Process of the root guest; -1 before it is known and after the end. */
+  #pidfd = -1;
 
   constructor(child: ChildProcess, controlFd: number) {
     this.child = child;
@@ -138,6 +141,7 @@ class RootGuest implements Launched {
       // What it said last may arrive after the news of its end.
       await closed;
       this.#settle.failed(new Errno('EIO', 'the launcher ended too early'));
+      this.#forget(this.#end === undefined);
       this.#rootEnd(end);
       return this.#end ?? end;
     });
@@ -194,9 +198,8 @@ class RootGuest implements Launched {
   /** Gets a copy of descriptor `number` of process `pid`, which waits until we have it. */
   #takeListener(number: number, pid: number): void {
     try {
-      const pidfd = check(native().syscall(SYS_PIDFD_OPEN, pid, 0), 'cannot open the process of the guest');
-      const fd = native().syscall(SYS_PIDFD_GETFD, pidfd, number, 0);
-      closeSync(pidfd);
+      this.#pidfd = check(native().syscall(SYS_PIDFD_OPEN, pid, 0), 'cannot open the process of the guest');
+      const fd = native().syscall(SYS_PIDFD_GETFD, this.#pidfd, number, 0);
       this.listenerFd = check(fd, 'cannot take the listener of the guest');
       this.pid = pid;
       this.#settle.ready();
@@ -205,6 +208,14 @@ class RootGuest implements Launched {
       // The keeper then ends all.
       this.#control?.destroy();
     }
+  }
+
+  /** Closes the pidfd. `kill`: the keeper was killed, so the root guest may still be there. */
+  #forget(kill: boolean): void {
+    if (this.#pidfd < 0) return;
+    if (kill) native().syscall(SYS_PIDFD_SEND_SIGNAL, this.#pidfd, constants.signals.SIGKILL, null, 0);
+    closeSync(this.#pidfd);
+    this.#pidfd = -1;
   }
 
   #rootEnd(end: GuestEnd): void {

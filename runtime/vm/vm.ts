@@ -250,6 +250,7 @@ export class Vm {
     const guests = [...this.#guests];
     for (const guest of guests) guest.kill('SIGKILL');
     await Promise.all(guests.map((guest) => guest.exited));
+    this.#dispatcher.close();
     for (const listener of this.#listeners) listener.close();
     this.processes.close();
     const mounts = new Set([...this.#views].flatMap((view) => [...view.mounts.list()]));

@@ -49,8 +49,9 @@ describe('an interactive shell as the command', () => {
     terminal.type('\x1a');
     await terminal.expect(/Stopped +sleep 100/);
     terminal.enter('kill %1');
-    terminal.enter('wait; echo over');
-    await terminal.expect(/Terminated +sleep 100/);
+    await sleep(300);
+    terminal.enter('wait; jobs; echo no""ne');
+    expect((await terminal.expect(/wait;[^]*none/))[0]).not.toContain('topped');
     terminal.enter('exit');
     await terminal.exited;
   });
@@ -60,8 +61,9 @@ describe('an interactive shell as the command', () => {
     await terminal.expect('<0>');
     terminal.enter('stty size');
     await terminal.expect('33 111');
-    terminal.enter("trap 'echo changed; stty size' WINCH");
-    await terminal.expect('<0>');
+    terminal.enter(`trap 'echo changed; stty size' WINCH; echo se""t`);
+    await terminal.expect('set');
+    await sleep(200);
     terminal.resize(40, 120);
     await sleep(200);
     terminal.enter(':');
@@ -119,11 +121,19 @@ describe('umvu as a job of an outer shell', () => {
     await sleep(1200);
     terminal.enter('kill %1; wait %1; echo status $?');
     await terminal.expect('status 143');
+    terminal.enter(`${QUOTED} sleep 100`);
+    await sleep(1200);
+    terminal.type('\x1a');
+    await terminal.expect('<148>');
+    terminal.enter('kill %1');
+    await sleep(400);
+    terminal.enter('wait; jobs; echo no""ne');
+    expect((await terminal.expect(/wait;[^]*none/))[0]).not.toContain('topped');
     terminal.enter('exit');
     await terminal.exited;
   });
 
-  it('ends with 131 at Ctrl-\\ and leaves no core behind', async () => {
+  it('ends with 131 at Ctrl-\\', async () => {
     const terminal = start(SHELL);
     await terminal.expect('<0>');
     terminal.enter(`${QUOTED} sleep 100`);

@@ -23,7 +23,11 @@ export interface ExecResult {
 const MOST = 16 << 20;
 
 /** Runs a program to its end and collects its output. Rejects only when it cannot be started. */
-export function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+export function exec(
+  command: string,
+  args: readonly string[],
+  options: ExecOptions = {},
+): Promise<ExecResult> {
   const child = spawn(command, args, { cwd: options.cwd, env: options.env ?? process.env, detached: true });
   const result: ExecResult = { code: null, signal: null, stdout: '', stderr: '', timedOut: false };
   const end = () => {
@@ -61,7 +65,11 @@ export function exec(command: string, args: readonly string[], options: ExecOpti
 
 /** Asks again every 20 ms until `condition` holds; throws after `timeout` ms (5 000 by default). */
 export async function until(what: string, condition: () => boolean, timeout = 5000): Promise<void> {
-  for (const deadline = Date.now() + timeout; !condition(); await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (
+    const deadline = Date.now() + timeout;
+    !condition();
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  ) {
     if (Date.now() > deadline) throw new Error(`not within ${timeout} ms: ${what}`);
   }
 }

@@ -2,12 +2,13 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 
-const SCRIPT = join(import.meta.dirname, 'pty.py');
+const SCRIPT = join(import.meta.dirname, 'terminal.py');
 
 export interface PtyOptions {
   rows?: number;
   columns?: number;
-  env?: NodeJS.ProcessEnv;
+  /** Variables beside those of the test. */
+  env?: Readonly<Record<string, string>>;
   cwd?: string;
 }
 
@@ -24,11 +25,10 @@ export class Pty {
   #ended = false;
 
   constructor(command: readonly string[], { rows = 24, columns = 80, env, cwd }: PtyOptions = {}) {
-    this.#child = spawn('python3', [SCRIPT, String(rows), String(columns), ...command], {
-      stdio: ['pipe', 'pipe', 'inherit', 'pipe'],
-      env: { ...process.env, TERM: 'dumb', ...env },
-      cwd,
-    });
+    // env(1) sets the variables: python3 may be a script of a shell, and shells drop PS1.
+    const variables = Object.entries({ TERM: 'dumb', ...env }).map(([name, value]) => `${name}=${value}`);
+    const words = [SCRIPT, String(rows), String(columns), 'env', ...variables, ...command];
+    this.#child = spawn('python3', words, { stdio: ['pipe', 'pipe', 'inherit', 'pipe'], cwd });
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.transcript += text;
       this.#wake();
@@ -58,7 +58,8 @@ export class Pty {
 
   /** Waits until the terminal shows `pattern` after what was expected before; the text up to its end. */
   async expect(pattern: RegExp | string, timeoutMs = 10_000): Promise<RegExpExecArray> {
-    const regex = typeof pattern === 'string' ? new RegExp(pattern.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')) : pattern;
+    const regex =
+      typeof pattern === 'string' ? new RegExp(pattern.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')) : pattern;
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const match = regex.exec(this.transcript.slice(this.#seen));
@@ -68,7 +69,9 @@ export class Pty {
       }
       const left = deadline - Date.now();
       if (left <= 0 || this.#ended)
-        throw new Error(`${this.#ended ? 'the command ended' : 'timeout'} before ${regex} was shown; so far:\n${this.transcript}`);
+        throw new Error(
+          `${this.#ended ? 'the command ended' : 'timeout'} before ${regex} was shown; so far:\n${this.transcript}`,
+        );
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#wake = () => {

@@ -61,7 +61,10 @@ export interface ScriptOptions extends UmvuOptions {
 
 /** Runs a bash script in umvu as `who`. The result is not checked. */
 export function tryScript(who: Who, body: string, options: ScriptOptions = {}): Promise<ExecResult> {
-  return umvu([...(options.options ?? ['-m', 'vunetioth']), '--', 'bash', '-c', PRELUDE + body], { ...options, as: who });
+  return umvu([...(options.options ?? ['-m', 'vunetioth']), '--', 'bash', '-c', PRELUDE + body], {
+    ...options,
+    as: who,
+  });
 }
 
 /** Runs a bash script in umvu as `who`, which must succeed; its standard output. */

@@ -25,7 +25,10 @@ export function expectTap(result: ExecResult): void {
     diag: 'diag' in one ? one.diag : undefined,
   }));
   const { code, signal, timedOut, stderr } = result;
-  expect({ failures, code, signal, timedOut, ok: parser.ok && parser.count > 0 }, `${result.stdout}\n${stderr}`).toEqual({
+  expect(
+    { failures, code, signal, timedOut, ok: parser.ok && parser.count > 0 },
+    `${result.stdout}\n${stderr}`,
+  ).toEqual({
     failures: [],
     code: 0,
     signal: null,
@@ -40,7 +43,9 @@ export function tapTests(name: string, options: TapOptions = {}): void {
     it('passes its own checks', async () => {
       const args = [tapProgram(name), ...(options.args ?? [])];
       const result =
-        how === 'native' ? await exec(args[0]!, args.slice(1), options) : await umvu([...(options.umvuArgs ?? []), '--', ...args], options);
+        how === 'native'
+          ? await exec(args[0]!, args.slice(1), options)
+          : await umvu([...(options.umvuArgs ?? []), '--', ...args], options);
       expectTap(result);
     });
   });

@@ -4,7 +4,16 @@
  * checkout does not change it in the middle of a test.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../../runtime/native.ts';
@@ -34,8 +43,12 @@ function closure(names: readonly string[]): Set<string> {
     // Optional packages for other machines are not installed.
     if (found.has(name) || !existsSync(file)) return;
     found.add(name);
-    const manifest = JSON.parse(readFileSync(file, 'utf8')) as Record<string, Record<string, string> | undefined>;
-    for (const kind of ['dependencies', 'optionalDependencies']) Object.keys(manifest[kind] ?? {}).forEach(visit);
+    const manifest = JSON.parse(readFileSync(file, 'utf8')) as Record<
+      string,
+      Record<string, string> | undefined
+    >;
+    for (const kind of ['dependencies', 'optionalDependencies'])
+      Object.keys(manifest[kind] ?? {}).forEach(visit);
   };
   names.forEach(visit);
   return found;
@@ -45,13 +58,22 @@ function build(to: string): void {
   mkdirSync(join(to, 'native'), { recursive: true });
   // Types are checked elsewhere: a test run only needs the JavaScript.
   const tsc = join(projectRoot, 'node_modules/typescript/bin/tsc');
-  execFileSync(process.execPath, [tsc, '-p', projectRoot, '--noCheck', '--outDir', join(to, 'dist')], { stdio: 'inherit' });
+  execFileSync(process.execPath, [tsc, '-p', projectRoot, '--noCheck', '--outDir', join(to, 'dist')], {
+    stdio: 'inherit',
+  });
   execFileSync('make', ['-s', '-C', join(projectRoot, 'guests')], { stdio: 'inherit' });
   const native = sanitized ? 'native/build/asan/Debug' : 'native/build/release/Release';
   if (!existsSync(join(projectRoot, native, 'umvu.node')))
     throw new Error(`${native} is not built: run «npm run build${sanitized ? ':asan' : ''}»`);
-  const copies = [native, 'guests/build', 'guests/include', 'package.json', ...[...closure(PACKAGES)].map((p) => `node_modules/${p}`)];
-  for (const path of copies) cpSync(join(projectRoot, path), join(to, path), { recursive: true, filter: (p) => !/\.o$/.test(p) });
+  const copies = [
+    native,
+    'guests/build',
+    'guests/include',
+    'package.json',
+    ...[...closure(PACKAGES)].map((p) => `node_modules/${p}`),
+  ];
+  for (const path of copies)
+    cpSync(join(projectRoot, path), join(to, path), { recursive: true, filter: (p) => !/\.o$/.test(p) });
   // What loads a sanitizer into Node is not for the guests.
   writeFileSync(join(to, 'clean.cjs'), 'delete process.env.LD_PRELOAD;\ndelete process.env.ASAN_OPTIONS;\n');
   writeFileSync(join(to, 'built'), '');

@@ -1,5 +1,4 @@
 /** Runs the umvu command in tests, as root or as an ordinary user, and checks that nothing of it is left after. */
-import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { exec, until, type ExecOptions, type ExecResult } from './exec.ts';
@@ -25,7 +24,14 @@ export function umvuCommand(args: readonly string[], who: Who = 'root'): string[
 
 /** The environment in which tests run umvu; `home` is the place for its files. */
 export function umvuEnvironment(home: string, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const env: NodeJS.ProcessEnv = { PATH, HOME: home, TMPDIR: join(home, 'tmp'), LANG: 'C.UTF-8', SHELL: '/bin/bash', TERM: 'dumb' };
+  const env: NodeJS.ProcessEnv = {
+    PATH,
+    HOME: home,
+    TMPDIR: join(home, 'tmp'),
+    LANG: 'C.UTF-8',
+    SHELL: '/bin/bash',
+    TERM: 'dumb',
+  };
   if (sanitized) {
     const { UMVU_BUILD, UMVU_TEST_PRELOAD, ASAN_OPTIONS, UBSAN_OPTIONS } = process.env;
     Object.assign(env, { UMVU_BUILD, LD_PRELOAD: UMVU_TEST_PRELOAD, ASAN_OPTIONS, UBSAN_OPTIONS });
@@ -34,22 +40,26 @@ export function umvuEnvironment(home: string, more: NodeJS.ProcessEnv = {}): Nod
 }
 
 /**
- * Runs `umvu ARGS` in a new work folder (its HOME and working directory; `cwd` gives another) and waits for its
- * end. Fails the test where processes or temporary files are left.
+ * Runs `umvu ARGS` in a new work folder, which is its HOME, and waits for its end. Fails the test where processes or temporary files are left.
  */
 export async function umvu(args: readonly string[], options: UmvuOptions = {}): Promise<ExecResult> {
   const who = options.as ?? 'root';
-  const work = options.cwd === undefined ? workDir(who) : { path: options.cwd, remove: () => undefined };
+  const work = workDir(who);
   const mark = `UMVU_TEST_RUN=${process.pid}.${++runs}`;
   const env = umvuEnvironment(work.path, { ...options.env, UMVU_TEST_RUN: mark.split('=')[1] });
   const [command, ...rest] = umvuCommand(args, who);
   try {
-    const result = await exec(command!, rest, { ...options, cwd: work.path, env });
-    await until(`the end of all processes (${args.join(' ')})`, () => processesOf(mark).length === 0, 3000).catch(() => undefined);
+    const result = await exec(command!, rest, { cwd: work.path, ...options, env });
+    await until(
+      `the end of all processes (${args.join(' ')})`,
+      () => processesOf(mark).length === 0,
+      3000,
+    ).catch(() => undefined);
     const left = processesOf(mark);
     for (const { pid } of left) process.kill(pid, 'SIGKILL');
     expect(left, `left behind by umvu ${args.join(' ')}\n${result.stderr}`).toEqual([]);
-    if (!result.timedOut) expect(filesBelow(join(work.path, 'tmp')), 'temporary files left behind').toEqual([]);
+    if (!result.timedOut)
+      expect(filesBelow(join(work.path, 'tmp')), 'temporary files left behind').toEqual([]);
     return result;
   } finally {
     work.remove();

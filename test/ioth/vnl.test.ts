@@ -113,7 +113,7 @@ describe('mistakes name the word', () => {
     ['hub:///x[=3]', '=3'],
     ['hub:///a%00b', '/a%00b'],
     ['hub:///a\0b', '"\\u0000"'],
-    ["hub:///x[grp='a]", "grp='a"],
+    ["hub:///x[grp='a]", "/x[grp='a]"],
   ])('%s', (text, word) => {
     const error = (() => {
       try {

@@ -34,7 +34,7 @@ describe.each(USERS)('as %s', (who) => {
     const net = 'stack=vdestack,vnl=null://,eth,ip=10.0.0.1/24,ip=fd00::1/64';
     const { code, stdout, stderr } = await umvu(['--net', net, '--', 'ip', '-br', 'addr', 'show', 'vde0'], { as: who });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toMatch(/^vde0 +(UP|UNKNOWN) +10\.0\.0\.1\/24 fd00::1\/64 /);
+    expect(stdout).toMatch(/^vde0(@if\d+)? +(UP|UNKNOWN) +10\.0\.0\.1\/24 fd00::1\/64 /);
   });
 
   it('modules can be inserted from inside, and what a failing script returns is returned', async () => {

@@ -49,6 +49,7 @@ function model(
 ): { answer?: string; end?: string } {
   let at = path.startsWith('/') ? '' : start;
   let rest = path;
+  if (`${at}/`.startsWith(`${claim}/`)) return { answer: `${claim}\0${at.slice(claim.length)}/${path}` };
   let missing = false;
   for (let links = 0; ;) {
     const [, name = '', tail = ''] = /^\/*([^/]*)(.*)$/s.exec(rest) ?? [];

@@ -18,7 +18,7 @@ import {
 import { type Broker, closeFd } from './broker.ts';
 import { CARRIER, OP } from './protocol.ts';
 import { SocketPool } from './pool.ts';
-import { socketsInUse } from './usage.ts';
+import { moreSocketsThan, socketsInUse } from './usage.ts';
 
 const log = logger('vdestack');
 const SYS_FCNTL = 72;
@@ -133,7 +133,7 @@ class VdeStack implements Stack {
   inUse(): boolean {
     if (this.#state !== 'up') return false;
     const inStore = [...this.#pools.values()].reduce((sum, pool) => sum + pool.size, 0);
-    return socketsInUse(this.#procNet) - inStore > this.#own;
+    return moreSocketsThan(this.#own + inStore, this.#procNet);
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,11 @@
 /** Counts the sockets of a network namespace, from what its /proc/net says. */
 import { readFileSync } from 'node:fs';
+import { native } from '../../native.ts';
+
+const SYS_MEMBARRIER = 324;
+const MEMBARRIER_CMD_GLOBAL = 1;
+/** How often {@link socketsInUse} looks again. */
+const LOOKS = 3;
 
 /** TCP states (include/net/tcp_states.h) whose entries are not sockets that the kernel counts as such. */
 const TIME_WAIT = '06';
@@ -12,6 +18,18 @@ function orphans(table: string): number {
     const columns = row.trim().split(/\s+/);
     return columns[9] === '0' && columns[3] !== TIME_WAIT && columns[3] !== SYN_RECV;
   }).length;
+}
+
+/**
+ * True when more than `fewest` sockets exist in the namespace that `procNet` shows. The kernel frees a closed netlink
+ * socket some milliseconds later (after an RCU grace period, which membarrier(2) waits for), so a "yes" is checked.
+ */
+export function moreSocketsThan(fewest: number, procNet: string): boolean {
+  for (let look = 1; socketsInUse(procNet) > fewest; look++) {
+    if (look === LOOKS) return true;
+    native().syscall(SYS_MEMBARRIER, MEMBARRIER_CMD_GLOBAL, 0, 0);
+  }
+  return false;
 }
 
 /** How many sockets somebody holds in the namespace that `procNet` shows; 0 when it is gone. */

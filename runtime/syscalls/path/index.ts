@@ -9,7 +9,7 @@ import type { Handler } from '../handler.ts';
 import { PASS, type Answer } from '../outcome.ts';
 import type { SyscallName } from '../table.ts';
 import * as act from './acts.ts';
-import { AT_FDCWD, resolve, useOwnRoots, type Target } from './resolve.ts';
+import { AT_FDCWD, kernelMounts, resolve, useOwnRoots, type Target } from './resolve.ts';
 import { O } from './redirect.ts';
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -155,7 +155,10 @@ export const pathHandlers: Partial<Record<SyscallName, Handler>> = {
   chroot: ownRoot,
   pivot_root: ownRoot,
   setns: ownRoot,
-  move_mount: ownRoot,
+  move_mount: (call) => {
+    kernelMounts(call);
+    return PASS;
+  },
 };
 
 /**
@@ -165,4 +168,4 @@ export const pathHandlers: Partial<Record<SyscallName, Handler>> = {
 export const claimOn = (call: Call, path: string): Claim | undefined =>
   resolve(call, AT_FDCWD, path, false)?.claim;
 
-export { resolve, useOwnRoots } from './resolve.ts';
+export { kernelMounts, resolve } from './resolve.ts';

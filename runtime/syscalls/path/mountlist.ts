@@ -4,7 +4,7 @@ import { native } from '../../native.ts';
 import type { Mount, PathRule, VirtualNode } from '../../vm/mounts.ts';
 import type { View } from '../../vm/view.ts';
 import { SYS } from '../table.ts';
-import { AT_FDCWD, covers } from './resolve.ts';
+import { AT_FDCWD, covering } from './resolve.ts';
 import { subjectOf, type Lookup } from './subject.ts';
 import { decodeStat, VIRTUAL_DEVICE } from './structs.ts';
 import { reopen, sealedFile } from './text.ts';
@@ -34,7 +34,7 @@ function parentOf(target: string, mountinfo: string): string {
   for (const line of mountinfo.split('\n')) {
     const [id = '', , , , point = ''] = line.split(' ');
     const at = unescape(point);
-    if (at !== '' && covers(at, target) && at.length >= best.length) best = { id, length: at.length };
+    if (at !== '' && covering(at)(target) && at.length >= best.length) best = { id, length: at.length };
   }
   return best.id;
 }

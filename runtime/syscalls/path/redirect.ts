@@ -2,7 +2,7 @@
  * Calls on paths that a view leads to another real object. The supervisor does them on the guest's behalf, from
  * its own copy of the path. What is behind a redirect is read only for guests, like a file system mounted `ro`.
  */
-import { check, Errno } from '../../errno.ts';
+import { check, Errno, ERRNO } from '../../errno.ts';
 import { native } from '../../native.ts';
 import { mayUse, R_OK, W_OK, X_OK } from '../../vm/access.ts';
 import type { Call } from '../../vm/call.ts';
@@ -97,7 +97,7 @@ export function openRedirect(call: Call, target: Redirect, flags: number): Outco
   }
   const stat = statOf(target);
   if (typeof stat === 'number')
-    throw new Errno(flags & O.CREAT && stat === -new Errno('ENOENT').errno ? 'EROFS' : stat);
+    throw new Errno(flags & O.CREAT && stat === -ERRNO['ENOENT']! ? 'EROFS' : stat);
   if (flags & O.CREAT && flags & O.EXCL) throw new Errno('EEXIST');
   const writes = (flags & O.ACCMODE) !== 0 || (flags & O.TRUNC) !== 0;
   if (writes) throw new Errno(typeOf(decodeStat(stat).mode) === S_IFDIR ? 'EISDIR' : 'EROFS');

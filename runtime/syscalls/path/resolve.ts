@@ -6,7 +6,7 @@
 import { Errno, ERRNO } from '../../errno.ts';
 import { native, PATH_FLAGS, type PathTable } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
-import type { Claim } from '../../vm/mounts.ts';
+import type { Claim, PathRule } from '../../vm/mounts.ts';
 import type { Process } from '../../vm/process.ts';
 import type { View } from '../../vm/view.ts';
 import type { Vm } from '../../vm/vm.ts';
@@ -32,37 +32,56 @@ export interface Target {
 const ownRoots = new WeakSet<Vm>();
 
 /**
- * From now on looks from each caller's own root directory. To be called before a guest is let do what can change
- * where its paths lead: chroot(2), pivot_root(2), setns(2), and mounts of the kernel in a namespace of its own.
+ * From now on, looks from each caller's own root directory. To be called before a guest is let do what can change
+ * where its paths lead: chroot(2), pivot_root(2), setns(2).
  */
 export const useOwnRoots = (vm: Vm): void => void ownRoots.add(vm);
 
-const tables = new WeakMap<View, { prefixes: readonly string[]; table: PathTable }>();
-
-function tableOf(view: View): PathTable | undefined {
-  const prefixes = view.prefixes();
-  if (prefixes.length === 0) return undefined;
-  let known = tables.get(view);
-  if (known?.prefixes !== prefixes) {
-    known = { prefixes, table: new (native().PathTable)(prefixes) };
-    tables.set(view, known);
-  }
-  return known.table;
+/** As {@link useOwnRoots}, for mounts of the kernel: they matter where the caller has a mount namespace of its own. */
+export function kernelMounts(call: Call): void {
+  if (ownRoots.has(call.vm)) return;
+  const namespace = (who: string) =>
+    readLink({ kind: 'redirect', dirfd: AT_FDCWD, path: `/proc/${who}/ns/mnt` });
+  if (namespace(String(call.tid)) !== namespace('self')) useOwnRoots(call.vm);
 }
 
-/** Whether `path` is `prefix` or lies below it; a component `*` of `prefix` stands for any one. */
-export function covers(prefix: string, path: string): boolean {
-  if (!prefix.includes('*')) return prefix === '/' || path === prefix || path.startsWith(`${prefix}/`);
-  const names = path.split('/');
-  return prefix.split('/').every((part, i) => part === names[i] || (part === '*' && i < names.length));
+/** What is worked out from the rules and mounts of a view, until they change. */
+interface Compiled {
+  /** By its identity it is known whether they have changed. */
+  prefixes: readonly string[];
+  table: PathTable;
+  /** The newest first. */
+  rules: { rule: PathRule; covers: (path: string) => boolean }[];
+}
+
+const compiled = new WeakMap<View, Compiled>();
+
+function compile(view: View): Compiled {
+  const prefixes = view.prefixes();
+  const known = compiled.get(view);
+  if (known?.prefixes === prefixes) return known;
+  const rules = view.rules.map((rule) => ({ rule, covers: covering(rule.prefix) })).reverse();
+  const made = { prefixes, table: new (native().PathTable)(prefixes), rules };
+  compiled.set(view, made);
+  return made;
+}
+
+/** The test whether a path is `prefix` or lies below it; a component `*` of `prefix` stands for any one. */
+export function covering(prefix: string): (path: string) => boolean {
+  if (prefix === '/') return () => true;
+  if (!prefix.split('/').includes('*'))
+    return (path) => path.startsWith(prefix) && (path[prefix.length] ?? '/') === '/';
+  const parts = prefix.split('/').map((part) => (part === '*' ? '[^/]+' : part.replace(/[^\w/]/g, '\\$&')));
+  const pattern = new RegExp(`^${parts.join('/')}(?:/|$)`, 's');
+  return (path) => pattern.test(path);
 }
 
 /** What the view has at exactly `path` (canonical); undefined for the host's own file. */
 export function claimAt(view: View, path: string, process: Process): Claim | undefined {
   const mount = view.mounts.at(path);
   if (mount) return { kind: 'node', node: mount.node };
-  for (const rule of view.rules.toReversed()) {
-    const claim = covers(rule.prefix, path) ? rule.claim(path, process) : undefined;
+  for (const { rule, covers } of compile(view).rules) {
+    const claim = covers(path) ? rule.claim(path, process) : undefined;
     if (claim) return claim;
   }
   return undefined;
@@ -79,8 +98,8 @@ export function resolve(
   where: number | string,
   noFollow: boolean,
 ): Target | undefined {
-  const table = tableOf(call.process.view);
-  if (!table) return undefined;
+  const { prefixes, table } = compile(call.process.view);
+  if (prefixes.length === 0) return undefined;
   const flags = (noFollow ? PATH_FLAGS.noFollow : 0) | (ownRoots.has(call.vm) ? PATH_FLAGS.ownRoot : 0);
   const { tid, process } = call;
   const found = table.resolve(tid, process.pid, dirfd, where, flags);

@@ -1,6 +1,6 @@
 import { argNotIn, argNotNull, type Row, type RowDetails } from '../row.ts';
 
-/** AF_UNSPEC is an error, and AF_UNIX stays the host's. */
+/** AF_UNIX (1) stays the host's; a family that the stack lacks has to be refused, so all others are trapped. */
 const NOT_UNIX = { only: [argNotIn(0, 1)], note: 'not AF_UNIX' } as const satisfies RowDetails;
 /** Only uses with a socket address need an answer from a stack; the others stay fast. */
 const ADDRESS_1 = { only: [argNotNull(1)], note: 'only with an address' } as const satisfies RowDetails;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a command on a pseudo-terminal of its own, as its controlling terminal.
 
-Usage: pty.py ROWS COLUMNS COMMAND [ARGUMENT]...
+Usage: terminal.py ROWS COLUMNS COMMAND [ARGUMENT]...
 
 Standard input goes to the terminal and what the terminal shows goes to standard output. Lines "ROWS COLUMNS" on
 descriptor 3 change the size of the window. The exit status is that of the command, 128 + n after signal n. The
