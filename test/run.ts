@@ -90,7 +90,7 @@ function count(file: string): Total {
     // A skipped test shows nothing, so it counts as failed.
     for (const event of Parser.parse(readFileSync(file, 'utf8'))) {
       if (event[0] !== 'assert') continue;
-      const { ok, skip, todo } = event[1];
+      const { ok, skip, todo } = event[1] as { ok: boolean; skip: unknown; todo: unknown };
       total[ok && !skip && !todo ? 'passed' : 'failed']++;
     }
     return total;
@@ -124,7 +124,8 @@ const STEPS: readonly Step[] = [
 
 async function main(wanted: readonly string[]): Promise<Total> {
   const unknown = wanted.filter((name) => !STEPS.some((step) => step.name === name));
-  if (unknown.length > 0) throw new Error(`no such step: ${unknown.join(', ')}; there are: ${STEPS.map((s) => s.name).join(', ')}`);
+  if (unknown.length > 0)
+    throw new Error(`no such step: ${unknown.join(', ')}; there are: ${STEPS.map((s) => s.name).join(', ')}`);
   const total = { passed: 0, failed: 0 };
   for (const step of STEPS) {
     if (wanted.length > 0 && !wanted.includes(step.name)) continue;
@@ -132,7 +133,9 @@ async function main(wanted: readonly string[]): Promise<Total> {
     const start = Date.now();
     const { passed, failed } = await step.run();
     const seconds = ((Date.now() - start) / 1000).toFixed(1);
-    console.log(`== ${step.name}: ${failed === 0 ? 'passed' : 'FAILED'} (${passed} passed, ${failed} failed, ${seconds} s)`);
+    console.log(
+      `== ${step.name}: ${failed === 0 ? 'passed' : 'FAILED'} (${passed} passed, ${failed} failed, ${seconds} s)`,
+    );
     total.passed += passed;
     total.failed += failed;
   }

@@ -197,5 +197,7 @@ int main(int argc, char **argv)
 		block_and_exec(0);
 	else
 		block(what);
+	/* So that the supervisor hears of an interruption before it hears of our end. */
+	usleep(30000);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -81,7 +82,12 @@ void WriteMap(const char* path, const std::string& text) {
 void GainNamespaceRights() {
   Capabilities mine;
   mine.Get();
-  if (mine.Has(CAP_SYS_ADMIN) && mine.Has(CAP_NET_ADMIN)) return;
+  if (mine.Has(CAP_SYS_ADMIN) && mine.Has(CAP_NET_ADMIN)) {
+    // Root of a user namespace whose mounts belong to an outer one: may mount in its own set only.
+    const UniqueFd probe(fsopen("sysfs", FSOPEN_CLOEXEC));
+    if (!probe && errno == EPERM && unshare(CLONE_NEWNS) < 0) std::perror("umvu-broker: unshare");
+    return;
+  }
   const std::string uid = std::to_string(geteuid());
   const std::string gid = std::to_string(getegid());
   // The mount namespace is needed to make a sysfs; umounts outside still reach it (it is a slave).

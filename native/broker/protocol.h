@@ -63,7 +63,7 @@ static_assert(sizeof(RequestHeader) == 28);
 struct ReplyHeader {
   int32_t result;        // a value, or a negated errno
   uint32_t fds;          // descriptors that come along (SCM_RIGHTS)
-  uint32_t text_length;  // bytes that follow: the reason of an error, for people
+  uint32_t text_length;  // bytes that follow: the reason of an error, or a warning, for people
 };
 static_assert(sizeof(ReplyHeader) == 12);
 

@@ -156,11 +156,11 @@ Server::Reply Server::AddStack(const RequestHeader& request) {
   // The scope brings the main thread back from the namespace that it makes in between.
   const NamespaceScope scope(backstage_.get(), backstage_.get());
   UniqueFd ns = NewNetworkNamespace();
-  PrepareStackNamespace();
+  const std::string warning = PrepareStackNamespace();
   auto stack = std::make_unique<Stack>(std::move(ns));
   const pid_t tid = stack->tid();
   stacks_.emplace(request.stack, std::move(stack));
-  return {tid, {}, {}};
+  return {tid, {}, warning};
 }
 
 Server::Reply Server::AddInterface(const RequestHeader& request, const std::string& name) {

@@ -4,7 +4,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <cerrno>
 #include <cstring>
 
 #include "carrier.h"
@@ -24,10 +24,11 @@ void Wait(sem_t* semaphore) {
   }
 }
 
-void SetSysctl(const char* path, const char* value) {
+// An empty text, or what to tell the user.
+std::string SetSysctl(const char* path, const char* value) {
   const int result = WriteFile(path, value);
-  // /proc/sys is read-only in some containers. Owners of the namespace need none of these settings.
-  if (result < 0) std::fprintf(stderr, "umvu-broker: %s: %s\n", path, std::strerror(-result));
+  if (result >= 0 || result == -ENOENT) return {};  // ENOENT: a kernel without IPv6
+  return std::string(path) + ": " + std::strerror(-result) + "; ";
 }
 
 }  // namespace
@@ -97,17 +98,19 @@ Interface Stack::AddInterface(const std::string& name, unsigned mtu, Carrier wan
   return {Carrier::kVeth, std::move(fd)};
 }
 
-void PrepareStackNamespace() {
-  SetSysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+std::string PrepareStackNamespace() {
+  std::string warning = SetSysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
   // Sockets are made by the broker, whose group is 0 here; it serves IPv6 as well (icmp(7)).
-  SetSysctl("/proc/sys/net/ipv4/ping_group_range", "0 0");
+  warning += SetSysctl("/proc/sys/net/ipv4/ping_group_range", "0 0");
   SetLinkUp("lo");
+  return warning;
 }
 
 void PrepareBackstage() {
-  // Its MLD reports and router solicitations would turn up in the stacks as somebody else's.
-  SetSysctl("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
-  SetSysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+  // Its MLD reports and router solicitations would turn up in the stacks as somebody else's, which
+  // is only a nuisance where /proc/sys cannot be written.
+  (void)SetSysctl("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
+  (void)SetSysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
 }
 
 }  // namespace umvu::broker

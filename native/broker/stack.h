@@ -74,8 +74,9 @@ class Stack {
 };
 
 // Settings of a new network namespace that the calling thread is in: `lo` is up, every user may
-// bind any port and ping.
-void PrepareStackNamespace();
+// bind any port and ping. A text for the user where that is not so for everybody: /proc/sys is
+// read-only in some containers. The owner of the namespace needs none of these settings.
+std::string PrepareStackNamespace();
 
 // Settings of the namespace of the far ends of veth pairs: its kernel says nothing on them.
 void PrepareBackstage();

@@ -61,7 +61,7 @@ bool Ignored(pid_t tid, int signal) {
 
 // A guest with a filter of its own (a sandbox) may forbid ppoll, perhaps at the price of its life.
 bool HasOwnFilter(pid_t tid) {
-  const auto ours = ProcStatus(getpid()).Decimal("Seccomp_filters");
+  static const auto ours = ProcStatus(getpid()).Decimal("Seccomp_filters");
   const auto its = ProcStatus(tid).Decimal("Seccomp_filters");
   return !ours || !its || *its > *ours + 1;
 }

@@ -45,7 +45,10 @@ async function guestRuns(): Promise<probes.Finding> {
     const vm = await startVm({});
     try {
       const { code, signal } = await (await vm.spawn('true', [], { stdio: 'ignore' })).exited;
-      return { ok: code === 0, detail: code === 0 ? '«true» was run' : `«true» ended with ${code ?? signal}` };
+      return {
+        ok: code === 0,
+        detail: code === 0 ? '«true» was run' : `«true» ended with ${code ?? signal}`,
+      };
     } finally {
       await vm.close();
     }
@@ -55,66 +58,154 @@ async function guestRuns(): Promise<probes.Finding> {
 }
 
 const CHECKS: readonly Check[] = [
-  { id: 'addon', what: 'native addon', required: true, without: 'nothing runs', remedy: BUILD, probe: probes.builtAddon },
-  { id: 'launcher', what: 'launcher of guests', required: true, without: 'nothing runs', remedy: BUILD, probe: probes.builtLauncher },
   {
-    id: 'broker', what: 'broker of namespaces', required: false, remedy: BUILD, probe: probes.builtBroker,
+    id: 'addon',
+    what: 'native addon',
+    required: true,
+    without: 'nothing runs',
+    remedy: BUILD,
+    probe: probes.builtAddon,
+  },
+  {
+    id: 'launcher',
+    what: 'launcher of guests',
+    required: true,
+    without: 'nothing runs',
+    remedy: BUILD,
+    probe: probes.builtLauncher,
+  },
+  {
+    id: 'broker',
+    what: 'broker of namespaces',
+    required: false,
+    remedy: BUILD,
+    probe: probes.builtBroker,
     without: 'programs run; stacks of type vdestack cannot be mounted',
   },
   {
-    id: 'commands', what: 'commands for guests', required: false, remedy: BUILD, probe: probes.builtCommands,
+    id: 'commands',
+    what: 'commands for guests',
+    required: false,
+    remedy: BUILD,
+    probe: probes.builtCommands,
     without: 'programs run; --net and the TypeScript API still mount, vumount and vustack do not exist',
   },
   {
-    id: 'seccomp-notify', what: 'seccomp user notification', required: true, remedy: POLICY, probe: probes.userNotification,
+    id: 'seccomp-notify',
+    what: 'seccomp user notification',
+    required: true,
+    remedy: POLICY,
+    probe: probes.userNotification,
     without: 'nothing runs',
   },
   {
-    id: 'seccomp-addfd-send', what: 'descriptors injected with the answer (ADDFD_FLAG_SEND)', required: true, remedy: NEWER,
-    without: 'nothing runs', probe: since(5, 14),
+    id: 'seccomp-addfd-send',
+    what: 'descriptors injected with the answer (ADDFD_FLAG_SEND)',
+    required: true,
+    remedy: NEWER,
+    without: 'nothing runs',
+    probe: since(5, 14),
   },
   {
-    id: 'seccomp-wait-killable', what: 'notifications that signals do not interrupt (WAIT_KILLABLE_RECV)', required: true,
-    without: 'nothing runs', remedy: NEWER, probe: probes.waitKillable,
+    id: 'seccomp-wait-killable',
+    what: 'notifications that signals do not interrupt (WAIT_KILLABLE_RECV)',
+    required: true,
+    without: 'nothing runs',
+    remedy: NEWER,
+    probe: probes.waitKillable,
   },
   {
-    id: 'seccomp-sync-wakeup', what: 'synchronous wake-up of notifications', required: false, remedy: NEWER, probe: since(6, 6),
+    id: 'seccomp-sync-wakeup',
+    what: 'synchronous wake-up of notifications',
+    required: false,
+    remedy: NEWER,
+    probe: since(6, 6),
     without: 'everything works, a trapped call takes about ten times as long',
   },
-  { id: 'pidfd-getfd', what: 'pidfd_getfd', required: true, without: 'nothing runs', remedy: POLICY, probe: probes.pidfdGetfd },
   {
-    id: 'memory', what: 'memory of guests (process_vm_readv)', required: true, remedy: POLICY, probe: probes.memoryAccess,
+    id: 'pidfd-getfd',
+    what: 'pidfd_getfd',
+    required: true,
+    without: 'nothing runs',
+    remedy: POLICY,
+    probe: probes.pidfdGetfd,
+  },
+  {
+    id: 'memory',
+    what: 'memory of guests (process_vm_readv)',
+    required: true,
+    remedy: POLICY,
+    probe: probes.memoryAccess,
     without: 'nothing runs',
   },
   {
-    id: 'ptrace-scope', what: 'permission to look into guests', required: true, without: 'nothing runs', probe: () => probes.ptraceScope(),
+    id: 'ptrace-scope',
+    what: 'permission to look into guests',
+    required: true,
+    without: 'nothing runs',
+    probe: () => probes.ptraceScope(),
     remedy: 'sysctl kernel.yama.ptrace_scope=1',
   },
-  { id: 'openat2', what: 'openat2', required: true, without: 'nothing runs', remedy: POLICY, probe: probes.openat2 },
   {
-    id: 'seccomp-mode', what: 'no seccomp listener of somebody else', required: true, remedy: 'start umvu outside of the other sandbox',
-    without: 'nothing runs', probe: probes.seccompMode,
+    id: 'openat2',
+    what: 'openat2',
+    required: true,
+    without: 'nothing runs',
+    remedy: POLICY,
+    probe: probes.openat2,
   },
   {
-    id: 'user-namespaces', what: 'user namespaces', required: false, probe: probes.userNamespaces,
+    id: 'seccomp-mode',
+    what: 'no seccomp listener of somebody else',
+    required: true,
+    remedy: 'start umvu outside of the other sandbox',
+    without: 'nothing runs',
+    probe: probes.seccompMode,
+  },
+  {
+    id: 'user-namespaces',
+    what: 'user namespaces',
+    required: false,
+    probe: probes.userNamespaces,
     without: 'programs run on the stacks kernel and null; stacks of type vdestack cannot be mounted',
-    remedy: () => probes.usernsRemedies().join('; ') || 'allow user namespaces (kernel.*userns* and the policy of the container)',
+    remedy: () =>
+      probes.usernsRemedies().join('; ') ||
+      'allow user namespaces (kernel.*userns* and the policy of the container)',
   },
   {
-    id: 'tun', what: 'TAP devices', required: false, probe: probes.tunDevice,
-    without: 'everything works: stacks use veth pairs and packet sockets instead, which are slower; tap:// does not',
+    id: 'tun',
+    what: 'TAP devices',
+    required: false,
+    probe: probes.tunDevice,
+    without:
+      'everything works: stacks use veth pairs and packet sockets instead, which are slower; tap:// does not',
     remedy: 'chmod 0666 /dev/net/tun, or modprobe tun where it does not exist',
   },
   {
-    id: 'libvdeplug', what: 'libvdeplug', required: false, probe: probes.libvdeplug,
-    without: 'null://, hub://, switch:// and vde:// are built in; vxvde://, tap://, slirp:// and the others do not work',
+    id: 'libvdeplug',
+    what: 'libvdeplug',
+    required: false,
+    probe: probes.libvdeplug,
+    without:
+      'null://, hub://, switch:// and vde:// are built in; vxvde://, tap://, slirp:// and the others do not work',
     remedy: 'apt-get install libvdeplug2, or the package of your system that has libvdeplug.so.2',
   },
   {
-    id: 'io-uring', what: 'io_uring', required: false, without: '', remedy: '',
+    id: 'io-uring',
+    what: 'io_uring',
+    required: false,
+    without: '',
+    remedy: '',
     probe: () => ({ ok: true, detail: 'not needed: guests are told that there is none' }),
   },
-  { id: 'guest', what: 'a guest', required: true, without: 'nothing runs', remedy: 'see the lines above', probe: guestRuns },
+  {
+    id: 'guest',
+    what: 'a guest',
+    required: true,
+    without: 'nothing runs',
+    remedy: 'see the lines above',
+    probe: guestRuns,
+  },
 ];
 
 /** Answers all checks, in order. */
@@ -147,8 +238,13 @@ export function prose(answers: readonly Diagnosis[], colour: boolean): string {
   const paint = (code: number, text: string): string => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
   const lines = answers.flatMap(({ state, required, what, detail, without, remedy }) => {
     const mark = state === 'ok' ? paint(32, 'ok     ') : paint(required ? 31 : 33, 'missing');
-    const more = [without && `without it: ${without}`, remedy && `to do: ${remedy}`].filter((text) => text !== undefined);
-    return [`${mark}  ${what}: ${detail}`, ...more.flatMap((text) => wrap(text, 68)).map((line) => ' '.repeat(11) + line)];
+    const more = [without && `without it: ${without}`, remedy && `to do: ${remedy}`].filter(
+      (text) => text !== undefined,
+    );
+    return [
+      `${mark}  ${what}: ${detail}`,
+      ...more.flatMap((text) => wrap(text, 68)).map((line) => ' '.repeat(11) + line),
+    ];
   });
   const missing = answers.filter(({ state }) => state === 'missing').length;
   const last = !healthy(answers)

@@ -108,9 +108,18 @@ export const FLAGS: readonly Flag[] = [
     long: 'stats',
     help: 'Print at the end which system calls were trapped, how they were answered, and the time this took',
   },
-  { long: 'verbose', short: 'v', repeat: true, help: 'Say what happens; twice: also what only a developer wants to know' },
+  {
+    long: 'verbose',
+    short: 'v',
+    repeat: true,
+    help: 'Say what happens; twice: also what only a developer wants to know',
+  },
   { long: 'quiet', short: 'q', help: 'Say nothing but errors' },
-  { long: 'version', short: 'V', help: 'Show the version; with -v also those of Node, the addon and Node-API' },
+  {
+    long: 'version',
+    short: 'V',
+    help: 'Show the version; with -v also those of Node, the addon and Node-API',
+  },
   HELP,
 ];
 
@@ -128,7 +137,10 @@ export const SUBCOMMANDS: readonly Subcommand[] = [
     help: 'Show the seccomp filter that a guest would get',
     flags: [
       MODULE,
-      { long: 'all', help: 'Trap all that any module may need even if -m names some; the default without -m' },
+      {
+        long: 'all',
+        help: 'Trap all that any module may need even if -m names some; the default without -m',
+      },
       { long: 'raw', help: 'Write the struct sock_filter array itself, for other tools' },
       HELP,
     ],

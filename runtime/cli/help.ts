@@ -19,7 +19,8 @@ export function term(flag: Flag): string {
   return `${flag.short ? `-${flag.short}, ` : '    '}--${flag.long}${value}`;
 }
 
-const options = (flags: readonly Flag[]): string => flags.map((flag) => entry(term(flag), flag.help)).join('\n');
+const options = (flags: readonly Flag[]): string =>
+  flags.map((flag) => entry(term(flag), flag.help)).join('\n');
 
 /** How a subcommand is called: `umvu seccomp dump [options]`. */
 export function synopsis(command: Subcommand): string {

@@ -14,7 +14,8 @@ async function main(args: string[]): Promise<number> {
     print(1, (await import('./help.ts')).help());
     return 0;
   }
-  if (options.has('verbose') && options.has('quiet')) throw new UsageError('options -v/--verbose and -q/--quiet exclude each other');
+  if (options.has('verbose') && options.has('quiet'))
+    throw new UsageError('options -v/--verbose and -q/--quiet exclude each other');
   if (options.has('version')) {
     print(1, (await import('./version.ts')).version(options.has('verbose')));
     return 0;
@@ -35,15 +36,20 @@ async function subcommand(command: Subcommand, before: Parsed): Promise<number> 
   const args = before.rest.slice(1);
   const word = command.words ? args[0] : undefined;
   const named = word !== undefined && !word.startsWith('-');
-  if (named && !command.words?.includes(word)) throw new UsageError(`${command.name}: unknown word «${word}»`, tryHelp);
+  if (named && !command.words?.includes(word))
+    throw new UsageError(`${command.name}: unknown word «${word}»`, tryHelp);
   const options = parse(named ? args.slice(1) : args, command.flags);
   if (options.has('help')) {
     print(1, (await import('./help.ts')).subcommandHelp(command));
     return 0;
   }
   if (command.words && !named)
-    throw new UsageError(`${command.name}: one of these words must follow: ${command.words.join(', ')}`, tryHelp);
-  if (options.rest.length > 0) throw new UsageError(`${command.name}: unexpected argument «${options.rest[0]}»`, tryHelp);
+    throw new UsageError(
+      `${command.name}: one of these words must follow: ${command.words.join(', ')}`,
+      tryHelp,
+    );
+  if (options.rest.length > 0)
+    throw new UsageError(`${command.name}: unexpected argument «${options.rest[0]}»`, tryHelp);
   for (const value of before.values('module')) options.add('module', value);
   switch (command.name) {
     case 'doctor':
@@ -59,5 +65,11 @@ async function subcommand(command: Subcommand, before: Parsed): Promise<number> 
 const args = process.argv.slice(2);
 main(args).then(
   (status) => process.exit(status),
-  (error: unknown) => process.exit(report(error, args.some((word) => /^-v+$|^--verbose$/.test(word)))),
+  (error: unknown) =>
+    process.exit(
+      report(
+        error,
+        args.some((word) => /^-v+$|^--verbose$/.test(word)),
+      ),
+    ),
 );

@@ -22,7 +22,12 @@ function definition(term: string, ...sentences: (string | undefined)[]): string 
 function option(flag: Flag): string {
   const value = flag.value ? (flag.optional ? `[=*${flag.value}*]` : ` *${flag.value}*`) : '';
   const names = [...(flag.short ? [`**-${flag.short}**`] : []), `**--${flag.long}**${value}`];
-  return definition(names.join(', '), `${flag.help}.`, flag.more, flag.repeat ? 'May be repeated.' : undefined);
+  return definition(
+    names.join(', '),
+    `${flag.help}.`,
+    flag.more,
+    flag.repeat ? 'May be repeated.' : undefined,
+  );
 }
 
 /** Options, commands, environment and exit status in Markdown. */
@@ -30,7 +35,10 @@ export function generated(): string {
   const words = (list: readonly (readonly [string, string])[]): string =>
     list.map(([name, text]) => definition(`**${name}**`, `${text}.`)).join('\n');
   const commands = SUBCOMMANDS.map((command) =>
-    [definition(`**${synopsis(command)}**`, `${command.help}.`, command.more), ...command.flags.map(option)].join('\n'),
+    [
+      definition(`**${synopsis(command)}**`, `${command.help}.`, command.more),
+      ...command.flags.map(option),
+    ].join('\n'),
   );
   return `## OPTIONS
 

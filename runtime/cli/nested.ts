@@ -36,9 +36,6 @@ function text(operation: number): string | undefined {
   return length < 0 ? undefined : bytes.toString('utf8', 0, length);
 }
 
-/** True where this process is a guest of another umvu. */
-export const insideUmvu = (): boolean => text(VU.INFO) !== undefined;
-
 /** Byte string for the addon. */
 const bytes = (word: string): string => Buffer.from(word, 'utf8').toString('latin1');
 
@@ -50,7 +47,7 @@ function explained(result: number): void {
 
 async function prepare(request: RunRequest): Promise<void> {
   const tried = async (what: string, action: () => number, hint?: string): Promise<void> =>
-    step(what, async () => explained(action()), hint);
+    step(what, () => explained(action()), hint);
   check(vuctl(VU.NEWVIEW));
   const { name, net } = request;
   if (name !== undefined) await tried(`--name ${name}`, () => vuctl(VU.SETNAME, bytes(name)));
@@ -59,13 +56,18 @@ async function prepare(request: RunRequest): Promise<void> {
   for (const module of wanted.filter((each) => !loaded.has(each)))
     await tried(`module ${module}`, () => vuctl(VU.INSMOD, bytes(module), 0), MODULE_HINT);
   if (net !== undefined)
-    await tried(`--net ${net}`, () => native().syscall(SYS.mount, '', DEFAULT_STACK, 'vunetioth', 0, bytes(net)));
+    await tried(`--net ${net}`, () =>
+      native().syscall(SYS.mount, '', DEFAULT_STACK, 'vunetioth', 0, bytes(net)),
+    );
 }
 
 /** Runs the command in a copy of this view, and ends what it leaves behind unless `--wait` was given. */
 export async function runNested(request: RunRequest): Promise<GuestExit> {
   if (request.trace ?? request.stats)
-    throw new Failure('--trace and --stats: this umvu runs inside another one, which answers the calls', 'give the option to the outer umvu');
+    throw new Failure(
+      '--trace and --stats: this umvu runs inside another one, which answers the calls',
+      'give the option to the outer umvu',
+    );
   check(native().syscall(SYS.prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
   await prepare(request);
   banner(request);

@@ -52,7 +52,7 @@ export function reason(error: unknown): string {
  */
 export function print(fd: 1 | 2, text: string | Uint8Array): void {
   const bytes = Buffer.from(text);
-  for (let offset = 0; offset < bytes.length; ) {
+  for (let offset = 0; offset < bytes.length;) {
     try {
       offset += writeSync(fd, bytes, offset);
     } catch (error) {

@@ -33,7 +33,8 @@ export class Parsed {
 }
 
 /** An option as a person writes it: `-m/--module`, `--net`. */
-export const spelling = (flag: Flag): string => (flag.short ? `-${flag.short}/--${flag.long}` : `--${flag.long}`);
+export const spelling = (flag: Flag): string =>
+  flag.short ? `-${flag.short}/--${flag.long}` : `--${flag.long}`;
 
 /**
  * Parses `args` as getopt_long(3) with a leading `+` does: options end at the first word that is none, or at
@@ -51,7 +52,8 @@ export function parse(args: readonly string[], flags: readonly Flag[]): Parsed {
   const store = (flag: Flag, value: string): void => {
     if (!flag.repeat && parsed.has(flag.long) && flag.value)
       throw new UsageError(`option ${spelling(flag)} was given twice`);
-    if (flag.value && !flag.optional && value === '') throw new UsageError(`option ${spelling(flag)}: the value is empty`);
+    if (flag.value && !flag.optional && value === '')
+      throw new UsageError(`option ${spelling(flag)}: the value is empty`);
     parsed.add(flag.long, value);
   };
 
@@ -103,5 +105,8 @@ function unknown(option: string, flags: readonly Flag[]): UsageError {
   const name = option.slice(2);
   const guess =
     name.length > 1 ? flags.find(({ long }) => long.startsWith(name) || name.startsWith(long)) : undefined;
-  return new UsageError(`unknown option «${option}»`, guess ? `did you mean --${guess.long}? try «umvu --help»` : undefined);
+  return new UsageError(
+    `unknown option «${option}»`,
+    guess ? `did you mean --${guess.long}? try «umvu --help»` : undefined,
+  );
 }

@@ -71,7 +71,13 @@ export const builtCommands = (): Finding => {
 /** Numbers of system calls on x86-64 (asm/unistd_64.h), which no header gives to TypeScript. */
 const NR = { close: 3, seccomp: 317, openat2: 437, pidfd_open: 434, pidfd_getfd: 438 } as const;
 /** seccomp(2): operations, flags and actions. */
-const SECCOMP = { modeFilter: 1, actionAvail: 2, newListener: 1 << 3, waitKillable: 1 << 5, userNotif: 0x7fc00000 };
+const SECCOMP = {
+  modeFilter: 1,
+  actionAvail: 2,
+  newListener: 1 << 3,
+  waitKillable: 1 << 5,
+  userNotif: 0x7fc00000,
+};
 
 /** Words for a negated errno. */
 const failure = (call: string, result: number): Finding => bad(`${call}: ${errnoName(-result)}`);
@@ -81,7 +87,9 @@ export const userNotification = (): Finding => {
   if (!calls) return blind;
   const action = new Uint8Array(new Uint32Array([SECCOMP.userNotif]).buffer);
   const result = calls.syscall(NR.seccomp, SECCOMP.actionAvail, 0, action);
-  return result < 0 ? failure('seccomp(SECCOMP_GET_ACTION_AVAIL)', result) : good('SECCOMP_RET_USER_NOTIF is available');
+  return result < 0
+    ? failure('seccomp(SECCOMP_GET_ACTION_AVAIL)', result)
+    : good('SECCOMP_RET_USER_NOTIF is available');
 };
 
 /** A filter at address 0 makes the kernel look at the flags, and then fail with EFAULT before it does anything. */
@@ -111,7 +119,9 @@ export const memoryAccess = (): Finding => {
   const calls = addon();
   if (!calls) return blind;
   const result = calls.readMemory(process.pid, 8, new Uint8Array(8));
-  return errnoName(-result) === 'EFAULT' ? good('process_vm_readv works') : failure('process_vm_readv', result);
+  return errnoName(-result) === 'EFAULT'
+    ? good('process_vm_readv works')
+    : failure('process_vm_readv', result);
 };
 
 export const openat2 = (): Finding => {
@@ -141,10 +151,15 @@ export const usernsRemedies = (read = sysctl): string[] =>
 
 /** unshare(2) of a user namespace needs a process with one thread, so a helper tries it. */
 export const userNamespaces = (): Finding => {
-  const result = spawnSync('unshare', ['--user', '--map-root-user', '--net', 'true'], { encoding: 'utf8', timeout: 5000 });
+  const result = spawnSync('unshare', ['--user', '--map-root-user', '--net', 'true'], {
+    encoding: 'utf8',
+    timeout: 5000,
+  });
   if (result.error) return bad(`unshare(1) cannot be run: ${(result.error as NodeJS.ErrnoException).code}`);
   if (result.status === 0) return good('a user and a network namespace were made');
-  return bad(result.stderr.trim().split('\n', 1)[0] || `unshare(1) ended with ${result.status ?? result.signal}`);
+  return bad(
+    result.stderr.trim().split('\n', 1)[0] || `unshare(1) ended with ${result.status ?? result.signal}`,
+  );
 };
 
 export const tunDevice = (): Finding => {
@@ -167,7 +182,10 @@ export const libvdeplug = async (): Promise<Finding> => {
 };
 
 /** Yama decides who may read the memory of whom; guests are descendants of the supervisor, so 1 is no harm. */
-export const ptraceScope = (value = sysctl('kernel/yama/ptrace_scope'), root = process.getuid?.() === 0): Finding => {
+export const ptraceScope = (
+  value = sysctl('kernel/yama/ptrace_scope'),
+  root = process.getuid?.() === 0,
+): Finding => {
   if (value === undefined) return good('no Yama');
   const detail = `kernel.yama.ptrace_scope = ${value}`;
   return value === '0' || value === '1' || (value === '2' && root) ? good(detail) : bad(detail);
@@ -176,5 +194,7 @@ export const ptraceScope = (value = sysctl('kernel/yama/ptrace_scope'), root = p
 /** A process has one seccomp listener at most. */
 export const seccompMode = (): Finding => {
   const mode = /^Seccomp:\s*(\d)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
-  return mode === '0' ? good('no filter on this process') : good(`this process already has a filter (mode ${mode})`);
+  return mode === '0'
+    ? good('no filter on this process')
+    : good(`this process already has a filter (mode ${mode})`);
 };

@@ -30,9 +30,10 @@ const NAME_MAX = 255;
 
 function viewName(name: string | undefined): string | undefined {
   if (name === undefined) return undefined;
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  if (/[\u0000-\u001f\u007f]/.test(name)) throw new UsageError('option --name: the name has control characters in it');
-  if (Buffer.byteLength(name) > NAME_MAX) throw new UsageError(`option --name: the name is longer than ${NAME_MAX} bytes`);
+  if (/[\u0000-\u001f\u007f]/.test(name))
+    throw new UsageError('option --name: the name has control characters in it');
+  if (Buffer.byteLength(name) > NAME_MAX)
+    throw new UsageError(`option --name: the name is longer than ${NAME_MAX} bytes`);
   return name;
 }
 
@@ -65,7 +66,8 @@ function moduleFile(nameOrPath: string): string {
 function traceWords(text: string | undefined): string[] | undefined {
   if (text === undefined) return undefined;
   const words = text.split(',');
-  if (text !== '' && words.includes('')) throw new UsageError(`option --trace: there is an empty word in «${text}»`);
+  if (text !== '' && words.includes(''))
+    throw new UsageError(`option --trace: there is an empty word in «${text}»`);
   return words.filter(Boolean);
 }
 
@@ -75,7 +77,8 @@ export function request(options: Parsed): RunRequest {
   if (command === '') throw new UsageError('the name of the command is empty');
   const trace = traceWords(options.value('trace'));
   const output = options.value('output');
-  if (output !== undefined && !trace) throw new UsageError('option -o/--output needs --trace: there is nothing else to write');
+  if (output !== undefined && !trace)
+    throw new UsageError('option -o/--output needs --trace: there is nothing else to write');
   return {
     command,
     args,

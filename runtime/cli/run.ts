@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import { logger, setLogLevel } from '../log.ts';
 import { native } from '../native.ts';
+import { SYS } from '../syscalls/table.ts';
 import { version } from '../version.ts';
 import { startVm, type Vm } from '../vm/vm.ts';
 import type { GuestExit } from '../vm/guest.ts';
@@ -20,10 +21,13 @@ export async function run(options: Parsed): Promise<number> {
   const request = checked(options);
   setLogLevel(LEVELS[request.verbosity + 1] ?? 'debug');
   workingDirectory();
-  const nested = await import('./nested.ts');
-  const end = nested.insideUmvu() ? await nested.runNested(request) : await runInVm(request);
+  const end = insideUmvu() ? await (await import('./nested.ts')).runNested(request) : await runInVm(request);
   return end.signal === null ? (end.code ?? 0) : native().dieBySignal(constants.signals[end.signal]);
 }
+
+/** True where this process is a guest of another umvu: no kernel knows VU_INFO (guests/include/vu.h). */
+const insideUmvu = (): boolean => native().syscall(SYS.vuctl, VU_INFO, null, 0) !== -constants.errno.ENOSYS;
+const VU_INFO = 0;
 
 /** Starting a program fails in a confusing way where the working directory was removed. */
 function workingDirectory(): void {
@@ -35,7 +39,11 @@ function workingDirectory(): void {
 }
 
 /** The command, arguments and environment of the guest: a shell where the command line has none. */
-export function commandOf(request: RunRequest): { command: string; args: readonly string[]; env: NodeJS.ProcessEnv } {
+export function commandOf(request: RunRequest): {
+  command: string;
+  args: readonly string[];
+  env: NodeJS.ProcessEnv;
+} {
   const env: NodeJS.ProcessEnv = { ...process.env, ...request.env };
   if (request.command !== undefined) return { command: request.command, args: request.args, env };
   // The prompt of Debian's shells shows this variable; others find the name in UMVU_VIEW.
@@ -47,11 +55,14 @@ export function commandOf(request: RunRequest): { command: string; args: readonl
 export function banner(request: RunRequest): void {
   if (request.command !== undefined || request.verbosity < 0 || !process.stdin.isTTY) return;
   const view = request.name === undefined ? '' : ` «${request.name}»`;
-  print(2, `umvu ${version}: this shell is in a view of its own${view}; vu_insmod, vumount and vustack shape it, exit leaves it\n`);
+  print(
+    2,
+    `umvu ${version}: this shell is in a view of its own${view}; vu_insmod, vumount and vustack shape it, exit leaves it\n`,
+  );
 }
 
 /** Does one step of the preparation; its failure becomes `umvu: what: why`. */
-export async function step(what: string, action: () => Promise<unknown>, hint?: string): Promise<void> {
+export async function step(what: string, action: () => unknown, hint?: string): Promise<void> {
   try {
     await action();
   } catch (error) {
@@ -61,14 +72,18 @@ export async function step(what: string, action: () => Promise<unknown>, hint?: 
 }
 
 /** Said where a module cannot be inserted. */
-export const MODULE_HINT = 'a module is a name, looked up in UMVU_MODULE_PATH and among those of umvu, or a path with a slash in it';
+export const MODULE_HINT =
+  'a module is a name, looked up in UMVU_MODULE_PATH and among those of umvu, or a path with a slash in it';
 
 async function prepare(vm: Vm, request: RunRequest): Promise<void> {
-  for (const module of request.modules) await step(`module ${module}`, () => vm.insertModule(module), MODULE_HINT);
+  for (const module of request.modules)
+    await step(`module ${module}`, () => vm.insertModule(module), MODULE_HINT);
   const { net } = request;
   if (net === undefined) return;
   if (!vm.modules.has('vunetioth')) await step('module vunetioth', () => vm.insertModule('vunetioth'));
-  await step(`--net ${net}`, () => vm.mount({ type: 'vunetioth', source: '', target: DEFAULT_STACK, options: net }));
+  await step(`--net ${net}`, () =>
+    vm.mount({ type: 'vunetioth', source: '', target: DEFAULT_STACK, options: net }),
+  );
 }
 
 async function runInVm(request: RunRequest): Promise<GuestExit> {

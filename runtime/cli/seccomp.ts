@@ -16,7 +16,8 @@ async function trapped(modules: readonly string[], all: boolean): Promise<Syscal
   for (const name of modules) {
     await step(
       `module ${name}`,
-      async () => subscribed((await loadModule(name, process.cwd())).syscalls).forEach((call) => calls.add(call)),
+      async () =>
+        subscribed((await loadModule(name, process.cwd())).syscalls).forEach((call) => calls.add(call)),
       MODULE_HINT,
     );
   }
@@ -29,7 +30,8 @@ export async function dump(options: Parsed): Promise<number> {
   const trap = await trapped(options.values('module'), options.has('all'));
   const filter = buildFilter({ trap, arch: runningArch });
   const raw = options.has('raw');
-  if (raw && process.stdout.isTTY) throw new Failure('seccomp dump --raw: standard output is a terminal', 'redirect it to a file');
+  if (raw && process.stdout.isTTY)
+    throw new Failure('seccomp dump --raw: standard output is a terminal', 'redirect it to a file');
   print(1, raw ? filter : disassemble(filter));
   return 0;
 }

@@ -8,8 +8,15 @@ export function statsTable(stats: VmStats): string {
   const rows = Object.entries(stats.calls)
     .map(([name, { calls, passed, failed, time }]) => ({ name, calls, passed, failed, time }))
     .sort((a, b) => b.calls - a.calls || a.name.localeCompare(b.name));
-  const sum = (key: 'calls' | 'passed' | 'failed' | 'time'): number => rows.reduce((total, row) => total + row[key], 0);
-  const total = { name: 'total', calls: sum('calls'), passed: sum('passed'), failed: sum('failed'), time: sum('time') };
+  const sum = (key: 'calls' | 'passed' | 'failed' | 'time'): number =>
+    rows.reduce((total, row) => total + row[key], 0);
+  const total = {
+    name: 'total',
+    calls: sum('calls'),
+    passed: sum('passed'),
+    failed: sum('failed'),
+    time: sum('time'),
+  };
   const line = (cells: readonly string[], name: string): string =>
     `${cells.map((cell) => cell.padStart(WIDTH)).join('')}  ${name}`;
   const numbers = ({ name, calls, passed, failed, time }: typeof total): string =>

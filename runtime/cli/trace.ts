@@ -64,7 +64,7 @@ export class LineTracer implements Tracer {
     const bytes = Buffer.from(this.#text, 'utf8');
     this.#text = '';
     try {
-      for (let offset = 0; offset < bytes.length; ) offset += writeSync(this.#fd, bytes, offset);
+      for (let offset = 0; offset < bytes.length;) offset += writeSync(this.#fd, bytes, offset);
     } catch (error) {
       // The guest is not to suffer from a full disk: the loss is told once, at the end.
       this.#lost ??= error;

@@ -13,8 +13,8 @@ export const SOCK = { DEFAULT: 0, STREAM: 1, DGRAM: 2, RAW: 3, SEQPACKET: 5, PAC
 export interface StackView {
   /** Absolute path of a folder that stands for /proc/PID/net of a process in the stack. */
   procNet?: string;
-  /** Descriptor of the root of a sysfs that shows the stack's devices; owned by the stack. */
-  sysfs?: number;
+  /** Descriptor of the root of a sysfs that shows the stack's devices; owned by the stack. Undefined where none can be mounted. */
+  sysfs?: number | undefined;
 }
 
 export interface Stack {

@@ -12,7 +12,7 @@ export const initialize: InitializeHook<string> = (url) => {
 };
 
 export const resolve: ResolveHook = async (specifier, context, next) => {
-  if (specifier === 'umvu') return { url: index, shortCircuit: true };
+  if (specifier === 'umvu') return { url: index, format: 'module', shortCircuit: true };
   const resolved = await next(specifier, context);
   return new URL(resolved.url).pathname.endsWith('.ts') ? { ...resolved, format: 'module' } : resolved;
 };

@@ -95,15 +95,17 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
   stdio.push('pipe');
   const program = join(guestLibexecDir, 'umvu-launch');
   const argv = [String(controlFd), request.command, request.argv0 ?? request.command, ...request.args];
-  const child = spawn(program, argv, { stdio: stdio as StdioOptions, env: request.env, cwd: request.cwd });
+  const child = spawn(program, argv, { stdio, env: request.env, cwd: request.cwd });
   const root = new RootGuest(child, controlFd);
   root.sendSetup(request);
-  await root.ready.catch((error: unknown) => Promise.reject(explain(error, program, request.cwd)));
+  await root.ready.catch((error: Error) => {
+    throw explain(error, program, request.cwd);
+  });
   return root;
 }
 
 /** Says in words why the launcher could not be started. */
-function explain(error: unknown, program: string, cwd: string): unknown {
+function explain(error: Error, program: string, cwd: string): Error {
   if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return error;
   if (!existsSync(cwd)) return new Errno('ENOENT', `the working directory ${cwd} does not exist`);
   return new Errno('ENOENT', `the programs for guests are not built (${program}): run «npm run build»`);

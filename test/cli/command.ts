@@ -1,15 +1,29 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { join } from 'node:path';
+import { sanitized } from '../helpers/tree.ts';
+import { umvuCommand } from '../helpers/umvu.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/**
- * The words that start umvu: the sources by default, what UMVU_MAIN names otherwise (for instance
- * dist/runtime/cli/main.js).
- */
+/** Only umvu itself is to run with the sanitizer's library, so it gets the variables from env(1). */
+function sanitizer(): string[] {
+  if (!sanitized) return [];
+  const { UMVU_TEST_PRELOAD = '', ASAN_OPTIONS = '', UBSAN_OPTIONS = '' } = process.env;
+  return [
+    'env',
+    `LD_PRELOAD=${UMVU_TEST_PRELOAD}`,
+    `ASAN_OPTIONS=${ASAN_OPTIONS}`,
+    `UBSAN_OPTIONS=${UBSAN_OPTIONS}`,
+  ];
+}
+
+/** The words that start the built umvu. */
+export const BUILT: readonly string[] = [...sanitizer(), ...umvuCommand([])];
+
+/** The words that start umvu: the built one, or the sources where UMVU_MAIN names runtime/cli/main.ts. */
 export const UMVU: readonly string[] = process.env['UMVU_MAIN']
-  ? [process.execPath, join(root, process.env['UMVU_MAIN'])]
-  : [process.execPath, '--import', import.meta.resolve('tsx'), join(root, 'runtime/cli/main.ts')];
+  ? [process.execPath, '--import', import.meta.resolve('tsx'), join(root, process.env['UMVU_MAIN'])]
+  : BUILT;
 
 /** The same for a shell. */
 export const QUOTED = UMVU.map((word) => `'${word}'`).join(' ');
@@ -40,5 +54,7 @@ export function collect(child: ChildProcess, input?: string | Buffer): Promise<R
 }
 
 /** Runs umvu with these words. */
-export const umvu = (words: readonly string[], options: SpawnOptions & { input?: string | Buffer } = {}): Promise<Result> =>
-  collect(startUmvu(words, options), options.input);
+export const umvu = (
+  words: readonly string[],
+  options: SpawnOptions & { input?: string | Buffer } = {},
+): Promise<Result> => collect(startUmvu(words, options), options.input);

@@ -28,7 +28,10 @@ function refusal(words: readonly string[]): string {
 
 describe('the parser', () => {
   it('takes short, long, joined and clustered options', () => {
-    const parsed = parse(['-vvm', 'a', '-mb', '--module=c', '--module', 'd', '--trace', 'cmd', '-m', 'x'], FLAGS);
+    const parsed = parse(
+      ['-vvm', 'a', '-mb', '--module=c', '--module', 'd', '--trace', 'cmd', '-m', 'x'],
+      FLAGS,
+    );
     expect(parsed.count('verbose')).toBe(2);
     expect(parsed.values('module')).toEqual(['a', 'b', 'c', 'd']);
     expect(parsed.value('trace')).toBe('');
@@ -92,8 +95,14 @@ describe('mistakes', () => {
 
   it.each<[string[], string]>([
     [['--nonsense'], 'umvu: unknown option «--nonsense»\n  try «umvu --help»\n'],
-    [['-q', '-v', 'true'], 'umvu: options -v/--verbose and -q/--quiet exclude each other\n  try «umvu --help»\n'],
-    [['--net', 'x', 'doctor'], 'umvu: option --net means nothing to «umvu doctor»\n  to run a program of that name: «umvu -- doctor»\n'],
+    [
+      ['-q', '-v', 'true'],
+      'umvu: options -v/--verbose and -q/--quiet exclude each other\n  try «umvu --help»\n',
+    ],
+    [
+      ['--net', 'x', 'doctor'],
+      'umvu: option --net means nothing to «umvu doctor»\n  to run a program of that name: «umvu -- doctor»\n',
+    ],
     [['doctor', '--nonsense'], 'umvu: unknown option «--nonsense»\n  try «umvu --help»\n'],
     [['doctor', 'now'], 'umvu: doctor: unexpected argument «now»\n  try «umvu doctor --help»\n'],
     [['seccomp'], 'umvu: seccomp: one of these words must follow: dump\n  try «umvu seccomp --help»\n'],
@@ -117,7 +126,8 @@ describe('help', () => {
   });
 
   it('goes to standard output, and the status is 0', async () => {
-    for (const word of ['--help', '-h']) expect(await umvu([word])).toEqual({ code: 0, signal: null, stdout: help(), stderr: '' });
+    for (const word of ['--help', '-h'])
+      expect(await umvu([word])).toEqual({ code: 0, signal: null, stdout: help(), stderr: '' });
     const doctor = await umvu(['doctor', '--help']);
     expect(doctor).toMatchObject({ code: 0, stderr: '' });
     expect(doctor.stdout).toContain('--json');
@@ -127,7 +137,10 @@ describe('help', () => {
     const shell = (script: string) => spawnSync('bash', ['-c', script], { encoding: 'utf8' });
     const main = QUOTED;
     expect(shell(`set -o pipefail; ${main} --help | head -1`)).toMatchObject({ status: 0, stderr: '' });
-    expect(shell(`${main} --help >/dev/full`)).toMatchObject({ status: 125, stderr: 'umvu: standard output: no space left on device\n' });
+    expect(shell(`${main} --help >/dev/full`)).toMatchObject({
+      status: 125,
+      stderr: 'umvu: standard output: no space left on device\n',
+    });
   });
 
   it('says the version, and with -v those of the parts', async () => {
@@ -155,7 +168,10 @@ describe('completion for bash', () => {
     const script = `${bashCompletion()}
       COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}
       _umvu; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', script], { encoding: 'utf8', cwd: scratch });
+    const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', script], {
+      encoding: 'utf8',
+      cwd: scratch,
+    });
     expect(stderr).toBe('');
     return stdout.split('\n').filter(Boolean);
   }

@@ -169,6 +169,19 @@ describe('a guest', () => {
     }
   });
 
+  it('has the descriptors that the supervisor was given', async () => {
+    const node = [process.execPath, ...SUPERVISOR].map((word) => `'${word}'`).join(' ');
+    const list = `bash -c 'for n in {3..99}; do [ -e /proc/$$/fd/$n ] && echo -n "$n "; done'`;
+    const script = `exec 5<<<five 7</dev/null 90>${scratch}/ninety
+      ${node} diff <(echo a) <(echo a) && ${node} cat /dev/fd/5 && ${node} sh -c 'echo x >/dev/fd/90' && ${node} ${list}`;
+    expect(await exec('bash', ['-c', script])).toMatchObject({
+      code: 0,
+      stdout: 'five\n5 7 90 ',
+      stderr: '',
+    });
+    expect(readFileSync(join(scratch, 'ninety'), 'utf8')).toBe('x\n');
+  });
+
   it('has the soft limit of open files that the parent of the supervisor had', async () => {
     const node = [process.execPath, ...SUPERVISOR].map((word) => `'${word}'`).join(' ');
     const result = await exec('sh', [

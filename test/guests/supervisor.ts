@@ -2,17 +2,19 @@
  * A smallest supervisor, for tests that end it: `supervisor.ts COMMAND [ARGUMENT]...` launches a guest whose
  * filter allows everything, relays signals to it, and ends with its exit status.
  */
+import { inheritedStdio } from '../../runtime/vm/inherited.ts';
 import { launch } from '../../runtime/vm/launch.ts';
 import { ALLOW_ALL } from './filters.ts';
 
 async function main(command = 'true', ...args: string[]): Promise<number> {
   const { env } = process;
+  const stdio = inheritedStdio();
   const launched = await launch({
     command,
     args,
     env,
     cwd: '/',
-    stdio: 'inherit',
+    stdio,
     filter: ALLOW_ALL,
     waitForAll: false,
   });

@@ -20,10 +20,7 @@ export const tapProgram = (name: string): string => join(tree(), 'guests/build/t
 export function expectTap(result: ExecResult): void {
   const parser = new Parser();
   parser.end(result.stdout);
-  const failures = (parser.results?.failures ?? []).map((one) => ({
-    name: one.name,
-    diag: 'diag' in one ? one.diag : undefined,
-  }));
+  const failures = (parser.results?.failures ?? []) as readonly { name: string; diag?: unknown }[];
   const { code, signal, timedOut, stderr } = result;
   expect(
     { failures, code, signal, timedOut, ok: parser.ok && parser.count > 0 },

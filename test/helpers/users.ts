@@ -19,15 +19,7 @@ const UID = 65534;
 /** The words before a command that make it run as `who`. */
 export function becoming(who: Who): string[] {
   if (who === 'root' || !isRoot) return [];
-  return [
-    'setpriv',
-    `--reuid=${UID}`,
-    `--regid=${UID}`,
-    '--clear-groups',
-    '--inh-caps=-all',
-    '--bounding-set=-all',
-    '--',
-  ];
+  return ['setpriv', `--reuid=${UID}`, `--regid=${UID}`, '--clear-groups', '--inh-caps=-all', '--'];
 }
 
 /** A new empty folder that belongs to `who`, as short as a socket's name needs it, and what removes it. */

@@ -85,8 +85,8 @@ function bulk([from, into]: [number, number]): boolean {
   const buffer = new Uint8Array(1 << 18);
   for (let out = 0, received = 0; received < BULK;) {
     data.fill(out >> 10);
-    const n =
-      out < BULK ? native().syscall(SYS.SENDTO, from, data, data.length, MSG_DONTWAIT, null, 0) : EAGAIN;
+    const size = Math.min(data.length, BULK - out);
+    const n = size > 0 ? native().syscall(SYS.SENDTO, from, data, size, MSG_DONTWAIT, null, 0) : EAGAIN;
     if (n > 0) sent.update(data.subarray(0, n));
     if (n > 0) out += n;
     if (n < 0 && n !== EAGAIN) check(n);

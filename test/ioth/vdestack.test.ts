@@ -101,6 +101,40 @@ describe.each(USERS)('two stacks of %s on one hub', (who) => {
   });
 });
 
+describe('where user namespaces are forbidden', () => {
+  // In a user namespace of the test's own, so that nobody else is hindered; then without any capability.
+  const forbidden = (...command: string[]): string[] => [
+    ...becoming('an ordinary user'),
+    'unshare',
+    '--map-root-user',
+    'sh',
+    '-c',
+    'echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all "$0" "$@"',
+    ...command,
+  ];
+
+  it('a stack is refused with the name of the setting', async () => {
+    const [command, ...rest] = forbidden(...worker('root', 'traffic', 'any'));
+    const result = await exec(command!, rest, { cwd: '/', env: umvuEnvironment('/tmp') });
+    expect(result.code).not.toBe(0);
+    expect(result.stderr).toContain('user.max_user_namespaces=0');
+    expect(result.stderr).toContain("code: 'EPERM'");
+  });
+});
+
+describe('root of a user namespace', () => {
+  it('has stacks without one more', async () => {
+    const [command, ...rest] = [
+      ...becoming('an ordinary user'),
+      'unshare',
+      '--map-root-user',
+      ...worker('root', 'traffic', 'any'),
+    ];
+    const result = await exec(command!, rest, { cwd: '/', env: umvuEnvironment('/tmp') });
+    expect(JSON.parse(result.stdout)).toMatchObject({ intact: [true, true] });
+  });
+});
+
 describe('a vdestack', () => {
   let host: IothHost;
   let stack: Stack;

@@ -32,7 +32,9 @@ describe.each(USERS)('as %s', (who) => {
 
   it('--net sets up the stack of a single command', async () => {
     const net = 'stack=vdestack,vnl=null://,eth,ip=10.0.0.1/24,ip=fd00::1/64';
-    const { code, stdout, stderr } = await umvu(['--net', net, '--', 'ip', '-br', 'addr', 'show', 'vde0'], { as: who });
+    const { code, stdout, stderr } = await umvu(['--net', net, '--', 'ip', '-br', 'addr', 'show', 'vde0'], {
+      as: who,
+    });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^vde0(@if\d+)? +(UP|UNKNOWN) +10\.0\.0\.1\/24 fd00::1\/64 /);
   });
@@ -51,6 +53,9 @@ describe.each(USERS)('as %s', (who) => {
   });
 
   it('servers that a script leaves behind end with it', async () => {
-    await script(who, 'two_stacks\na python3 -m http.server 80 >log 2>&1 &\nlistening a 80\nsetsid -f sleep 60');
+    await script(
+      who,
+      'two_stacks\na python3 -m http.server 80 >log 2>&1 &\nlistening a 80\nsetsid -f sleep 60',
+    );
   });
 });

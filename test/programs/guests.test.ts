@@ -6,9 +6,14 @@ import { script, tryScript } from '../helpers/script.ts';
 import { expectTap } from '../helpers/tap.ts';
 import { tree } from '../helpers/tree.ts';
 import { umvuCommand } from '../helpers/umvu.ts';
-import { USERS, workDir } from '../helpers/users.ts';
+import { USERS, becoming, workDir } from '../helpers/users.ts';
 
-const env = { TAP: join(tree(), 'guests/build/tap'), UMVU: umvuCommand([]).map((word) => `'${word}'`).join(' ') };
+const env = {
+  TAP: join(tree(), 'guests/build/tap'),
+  UMVU: umvuCommand([])
+    .map((word) => `'${word}'`)
+    .join(' '),
+};
 
 describe.each(USERS)('as %s', (who) => {
   it('a static program of musl in a stack', async () => {
@@ -36,26 +41,29 @@ describe.each(USERS)('as %s', (who) => {
     expect(out).toBe('ended by 143\n3 2 1 usr1\n1000\nended by 137\n');
   });
 
+  // Where only root may open /dev/net/tun, root runs vdens, and its plug into the network is that of the user.
   it('a guest in umvu and a namespace of vdens ping each other over a network of umvu', async () => {
     const ping = (to: string) => `ping -n -c 2 -i 0.2 -W 2 ${to}`;
     const work = workDir(who);
     try {
       const vdens = `
         for ((i = 0; i < 100; i++)); do [[ -S net/ctl ]] && break; sleep 0.05; done
-        exec vdens "vde://$PWD/net" bash -c '
+        exec vdens "cmd://${becoming(who).join(' ')} vde_plug vde://$PWD/net" bash -c '
           ip addr add 10.0.0.3/24 dev vde0; ip link set vde0 up
           ping -n -c 1 -w 3 10.0.0.1 >/dev/null; ${ping('10.0.0.1')}
           touch done; for ((i = 0; i < 100; i++)); do [[ -e end ]] && break; sleep 0.05; done'`;
       const outside = exec('bash', ['-c', vdens], { cwd: work.path });
       const inside = await script(
         who,
-        `stack a 1 "switch://$PWD/net"
+        `chmod 777 .
+         stack a 1 "switch://$PWD/net"
          retry test -e done
          a ${ping('10.0.0.3')}
          touch end`,
         { cwd: work.path },
       );
-      for (const out of [inside, (await outside).stdout]) expect(out).toMatch(/2 packets transmitted, 2 received, 0% packet loss/);
+      for (const out of [inside, (await outside).stdout])
+        expect(out).toMatch(/2 packets transmitted, 2 received, 0% packet loss/);
     } finally {
       work.remove();
     }
@@ -107,7 +115,10 @@ describe.each(USERS)('as %s', (who) => {
 
   it('killing umvu ends its guests, servers and networks', async () => {
     // umvu() fails where anything is left.
-    const { signal, stdout } = await tryScript(who, 'two_stacks\na sleep 60 & setsid -f sleep 60\necho ready\nkill -9 "$(vuname -U)"\nsleep 60');
+    const { signal, stdout } = await tryScript(
+      who,
+      'two_stacks\na sleep 60 & setsid -f sleep 60\necho ready\nkill -9 "$(vuname -U)"\nsleep 60',
+    );
     expect({ signal, stdout }).toEqual({ signal: 'SIGKILL', stdout: 'ready\n' });
   });
 });

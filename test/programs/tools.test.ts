@@ -51,9 +51,16 @@ print(link["ifname"], link["link_type"], *sorted(a["local"] for a in link["addr_
        a cat /proc/net/route | cut -f1 | sort -u
        a ls /proc/net/tcp /proc/self/net/tcp`,
     );
-    expect(out.split(/\s+/).filter(Boolean)).toEqual(
-      ['lo', 'vde0', 'lo', 'vde0', 'Iface', 'vde0', '/proc/net/tcp', '/proc/self/net/tcp'],
-    );
+    expect(out.split(/\s+/).filter(Boolean)).toEqual([
+      'lo',
+      'vde0',
+      'lo',
+      'vde0',
+      'Iface',
+      'vde0',
+      '/proc/net/tcp',
+      '/proc/self/net/tcp',
+    ]);
   });
 
   it('ss shows the sockets of the stack, and not those of the host or of other stacks', async () => {

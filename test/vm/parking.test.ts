@@ -93,7 +93,13 @@ class Rig {
     return words
       .filter((line) => line.length === 5)
       .map(([what, result, error, handled, ms]) => {
-        return { what: what!, result: Number(result), error: error!, handled: Number(handled), ms: Number(ms) };
+        return {
+          what: what!,
+          result: Number(result),
+          error: error!,
+          handled: Number(handled),
+          ms: Number(ms),
+        };
       });
   }
 
@@ -168,7 +174,10 @@ describe('results', () => {
   test('twenty threads at once', async () => {
     open(() => sleep(200).then(() => 5));
     const { pid } = await rig.start(GUEST, 'plain', 'threads');
-    const threads = () => readdirSync(`/proc/${pid}/task`).map(Number).filter((tid) => tid !== pid);
+    const threads = () =>
+      readdirSync(`/proc/${pid}/task`)
+        .map(Number)
+        .filter((tid) => tid !== pid);
     await until(() => threads().length === 20 && threads().every(isParked));
     await rig.launched!.ended;
     expect(rig.lines).toHaveLength(20);
@@ -361,8 +370,10 @@ describe('what is not parked', () => {
 test('a parked call costs nothing', async () => {
   open();
   const pid = await parked(GUEST, 'plain', 'never');
-  const ticks = (path: string) => readFileSync(path, 'latin1').split(') ')[1]!.split(' ').slice(11, 13).map(Number);
+  const ticks = (path: string) =>
+    readFileSync(path, 'latin1').split(') ')[1]!.split(' ').slice(11, 13).map(Number);
   const switches = () => status(pid, 'voluntary_ctxt_switches');
+  await sleep(20);
   const before = [...ticks(`/proc/${pid}/stat`), switches()];
   await sleep(300);
   expect([...ticks(`/proc/${pid}/stat`), switches()]).toEqual(before);

@@ -33,6 +33,7 @@ std::unique_ptr<Port> Network::take(const Port* port) {
 
 void Network::dispose(std::unique_ptr<Port> port) {
   std::erase(unflushed_, port.get());
+  std::erase(broken_, port.get());
   if (table_) table_->forget(port.get());
   port->shut();
   pump_->retire(std::move(port));
@@ -93,6 +94,15 @@ void Network::flush() {
   for (Port* port : unflushed_) port->flush();
   unflushed_.clear();
   segments_used_ = 0;
+}
+
+void Network::finish() {
+  flush();
+  while (!broken_.empty()) {
+    Port* port = broken_.back();
+    broken_.pop_back();
+    gone(port);
+  }
 }
 
 template <typename Visit>

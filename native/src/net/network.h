@@ -47,6 +47,10 @@ class Network {
   // Passes a frame on. True when its memory must stay as it is until flush().
   bool receive(Port* from, const Frame& frame);
   void flush();
+  // The end of a batch: flushes, and removes the ports that turned out to be broken.
+  void finish();
+  // `port` failed while it was sent to. It stays until finish(), because targets are being visited.
+  void broken(Port* port) { broken_.push_back(port); }
   // `port` has something to flush.
   void wants_flush(Port* port) { unflushed_.push_back(port); }
   // A port takes no more, or does so again: nothing is read while any is full.
@@ -69,6 +73,7 @@ class Network {
   std::optional<MacTable> table_;
   std::vector<std::unique_ptr<Port>> ports_;
   std::vector<Port*> unflushed_;
+  std::vector<Port*> broken_;
   std::unique_ptr<VdeServer> server_;
   std::size_t full_ports_ = 0;
   std::size_t segments_used_ = 0;

@@ -97,7 +97,7 @@ bool SocketPort::receive() {
       ++counters().dropped;
     }
   }
-  network_->flush();
+  network_->finish();
   return true;
 }
 
@@ -146,6 +146,8 @@ void SocketPort::flush() {
       break;
     } else if (errno != EINTR) {
       // This one frame cannot be sent (ENOBUFS, EMSGSIZE, ECONNREFUSED); the next ones may.
+      // ENXIO: the interface of a packet socket was deleted, of which nothing else tells once it is down.
+      if (packet_ && errno == ENXIO) network_->broken(this);
       ++counters().dropped;
       ++done;
     }

@@ -31,7 +31,7 @@ bool TapPort::receive() {
     if (!vnet_header()) frame.clear_header();
     if (network_->receive(this, {frame.raw, size - header_bytes()})) ++held;
   }
-  network_->flush();
+  network_->finish();
   return healthy;
 }
 

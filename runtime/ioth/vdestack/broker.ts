@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { Errno, check } from '../../errno.ts';
-import { logger } from '../../log.ts';
+import { logger, once } from '../../log.ts';
 import { native, nativeDir } from '../../native.ts';
 import {
   type BrokerRequest,
@@ -121,6 +121,7 @@ export class Broker {
       throw new Errno(reply.result, reply.reason);
     }
     if (reply.fds > 0 && fds.length === 0) throw new Errno('EMFILE', 'too many open files in the supervisor');
+    if (reply.reason !== '') once(log, reply.reason, `some things are restricted here: ${reply.reason}`);
     return { result: reply.result, fds };
   }
 

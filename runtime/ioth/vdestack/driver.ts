@@ -18,7 +18,7 @@ import {
 import { type Broker, closeFd } from './broker.ts';
 import { CARRIER, OP } from './protocol.ts';
 import { SocketPool } from './pool.ts';
-import { moreSocketsThan, socketsInUse } from './usage.ts';
+import { countSockets, moreSocketsThan } from './usage.ts';
 
 const log = logger('vdestack');
 const SYS_FCNTL = 72;
@@ -72,13 +72,14 @@ class VdeStack implements Stack {
   /** Sockets of the namespace that are the runtime's own. */
   #own = 0;
   #sysfs: number | undefined;
+  #sysfsFailed = false;
   #state: 'up' | 'gone' | 'closed' = 'up';
 
   constructor(broker: Broker) {
     this.#broker = broker;
     const { result: tid } = broker.call(OP.ADD_STACK, { stack: this.#id });
     this.#procNet = `/proc/${broker.pid}/task/${tid}/net`;
-    const sysfs = (): number => this.#openSysfs();
+    const sysfs = (): number | undefined => this.#openSysfs();
     this.view = {
       procNet: this.#procNet,
       get sysfs() {
@@ -112,7 +113,7 @@ class VdeStack implements Stack {
 
   /** From now on every socket of the namespace, except those in store, counts as a guest's. */
   settle(): void {
-    this.#own = socketsInUse(this.#procNet);
+    this.#own = countSockets(this.#procNet);
   }
 
   socket(domain: number, type: number, protocol: number): number {
@@ -170,9 +171,17 @@ class VdeStack implements Stack {
     return pool;
   }
 
-  #openSysfs(): number {
-    this.#mustBeUp();
-    return (this.#sysfs ??= this.#broker.callForFd(OP.SYSFS, { stack: this.#id }).fd);
+  /** Made when it is first looked at; undefined where the kernel does not let us mount one. */
+  #openSysfs(): number | undefined {
+    if (this.#state !== 'up') return undefined;
+    if (this.#sysfs !== undefined || this.#sysfsFailed) return this.#sysfs;
+    try {
+      this.#sysfs = this.#broker.callForFd(OP.SYSFS, { stack: this.#id }).fd;
+    } catch (error) {
+      this.#sysfsFailed = true;
+      log.info(`no /sys/class/net for the stack: ${(error as Error).message}`);
+    }
+    return this.#sysfs;
   }
 
   /** The broker died, and the namespace with it as soon as nobody holds a socket of it. */

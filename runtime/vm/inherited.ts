@@ -1,0 +1,60 @@
+/**
+ * Descriptors that this process was given beyond the standard streams: `umvu diff <(a) <(b)`, `umvu cmd 5<file`.
+ * Node makes most of them close-on-exec at its start, so the guest gets them only if they are named.
+ */
+import type { StdioOptions } from 'node:child_process';
+import { fstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+const O_CLOEXEC = 0o2000000;
+
+/** A descriptor above 2: what it is, and whether it is close-on-exec. */
+interface Descriptor {
+  fd: number;
+  link: string;
+  cloexec: boolean;
+}
+
+function describe(fd: number): Descriptor[] {
+  try {
+    const flags = /^flags:\s+0?(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? '0';
+    return [
+      { fd, link: readlinkSync(`/proc/self/fd/${fd}`), cloexec: (parseInt(flags, 8) & O_CLOEXEC) !== 0 },
+    ];
+  } catch {
+    // The one that read the directory, closed by now.
+    return [];
+  }
+}
+
+/**
+ * The descriptors that we were given and did not open ourselves. Node's own are close-on-exec and either of no
+ * named kind, or pipes of which it has both ends, or sockets; with its own hand it sets that flag only on
+ * low numbers, so what lacks it is not Node's.
+ */
+function givenDescriptors(): number[] {
+  try {
+    const all = readdirSync('/proc/self/fd')
+      .map(Number)
+      .filter((fd) => fd > 2)
+      .flatMap(describe);
+    const ends = (link: string) => all.filter((other) => other.link === link).length;
+    const given = ({ fd, link, cloexec }: Descriptor) =>
+      !cloexec || (!/^(anon_inode|socket):/.test(link) && !(fstatSync(fd).isFIFO() && ends(link) > 1));
+    return all.filter(given).map(({ fd }) => fd);
+  } catch {
+    return [];
+  }
+}
+
+// At once: later this process has files of its own.
+const given = givenDescriptors();
+
+/** Streams for a guest that is to have all descriptors that this process was given at its start. */
+export function inheritedStdio(): StdioOptions {
+  const stdio: (number | 'inherit' | null)[] = ['inherit', 'inherit', 'inherit'];
+  for (const fd of given) {
+    while (stdio.length < fd) stdio.push(null);
+    stdio[fd] = fd;
+  }
+  return stdio;
+}
