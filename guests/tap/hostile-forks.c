@@ -174,23 +174,28 @@ static void crowd(int count)
 		continue;
 }
 
+/* True when a process that did nothing but make a socket ended well. */
+static bool short_process(void)
+{
+	int status = -1;
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+		if (fd >= 0)
+			close(fd);
+		_exit(fd < 0);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 static void pids(int count)
 {
 	int i, good = 0;
 
-	for (i = 0; i < count; i++) {
-		int status = -1;
-		pid_t pid = vfork();
-
-		if (pid == 0) {
-			int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-			if (fd >= 0)
-				close(fd);
-			_exit(fd < 0);
-		}
-		good += pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
-	}
+	for (i = 0; i < count; i++)
+		good += short_process();
 	ok(good == count, "%d of %d short processes had a socket", good, count);
 }
 

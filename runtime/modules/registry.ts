@@ -2,10 +2,12 @@ import { Errno } from '../errno.ts';
 import { logger } from '../log.ts';
 import type { Mount } from '../vm/mounts.ts';
 import { subscribed } from '../syscalls/subscriptions.ts';
+import { within } from '../vm/patience.ts';
 import type { SyscallName } from '../syscalls/table.ts';
 import type { Vm } from '../vm/vm.ts';
 import type { ModuleDefinition, ModuleInstance } from './define.ts';
 import { loadModule } from './loader.ts';
+import { checkInstance } from './results.ts';
 
 /** A module that has been inserted. */
 interface Inserted {
@@ -14,7 +16,12 @@ interface Inserted {
   permanent: boolean;
   /** Mounts that it has made and that are still there. */
   readonly mounts: Set<Mount>;
+  /** Mounts that it is making. */
+  arriving: number;
 }
+
+/** How long the end of a VM waits for a module to close, in ms. */
+const PATIENCE = 3000;
 
 /** The modules of a VM, by name. */
 export class ModuleRegistry {
@@ -41,8 +48,9 @@ export class ModuleRegistry {
     }
     this.#arriving.add(name);
     try {
-      const instance = await definition.create({ vm: this.#vm, log: logger(name) });
-      this.#modules.set(name, { definition, instance, permanent: options.permanent ?? false, mounts: new Set() });
+      const instance = checkInstance(name, await definition.create({ vm: this.#vm, log: logger(name) }));
+      const permanent = options.permanent ?? false;
+      this.#modules.set(name, { definition, instance, permanent, mounts: new Set(), arriving: 0 });
     } finally {
       this.#arriving.delete(name);
     }
@@ -55,6 +63,7 @@ export class ModuleRegistry {
     if (module.permanent) throw new Errno('EBUSY', `module «${name}» was inserted permanently`);
     const mount = [...module.mounts][0];
     if (mount) throw new Errno('EBUSY', `module «${name}» is in use: ${mount.target} is mounted`);
+    if (module.arriving > 0) throw new Errno('EBUSY', `module «${name}» is in use: it is mounting something`);
     this.#modules.delete(name);
     await module.instance.close?.();
   }
@@ -78,10 +87,12 @@ export class ModuleRegistry {
     return [...this.#modules.values()].find(({ definition }) => (definition.types ?? [definition.name]).includes(type));
   }
 
-  /** Takes all modules out, at the end of the VM. */
+  /** Takes all modules out, at the end of the VM. Never rejects: what a module does wrong is only said. */
   async close(): Promise<void> {
     const modules = [...this.#modules.values()].reverse();
     this.#modules.clear();
-    for (const { instance } of modules) await instance.close?.();
+    for (const { definition, instance } of modules) {
+      await within(PATIENCE, `closing module «${definition.name}»`, () => instance.close?.());
+    }
   }
 }

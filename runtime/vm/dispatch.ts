@@ -149,12 +149,23 @@ export class Dispatcher {
   /** The guest's errno for what a handler threw; anything but an Errno is our bug: logged, and EIO. */
   #errno(error: unknown, spec: SyscallSpec): number {
     if (error instanceof Errno) return error.errno;
+    const number = errnoOfNode(error);
+    if (number !== undefined) return number;
     log.error(`internal error in ${spec.name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     return EIO;
   }
 }
 
 const EIO = new Errno('EIO').errno;
+
+/**
+ * The errno of a failed node:fs call, as on /proc of a caller that has just been killed; undefined for other errors.
+ * These are no bugs, and guests may not fill the log with them.
+ */
+function errnoOfNode(error: unknown): number | undefined {
+  const { errno, syscall } = (error instanceof Error ? error : {}) as NodeJS.ErrnoException;
+  return typeof errno === 'number' && errno < 0 && syscall !== undefined ? -errno : undefined;
+}
 
 function words(slot: Uint32Array): number[] {
   const a = SLOT.args;

@@ -26,10 +26,12 @@ function describe(fd: number): Descriptor[] {
   }
 }
 
+/** Kinds of files that Node and libuv open for themselves, apart from pipes; /dev/null is libuv's spare. */
+const NODES_OWN = /^(anon_inode:|socket:|\/dev\/null$)/;
+
 /**
- * The descriptors that we were given and did not open ourselves. Node's own are close-on-exec and either of no
- * named kind, or pipes of which it has both ends, or sockets; with its own hand it sets that flag only on
- * low numbers, so what lacks it is not Node's.
+ * The descriptors that we were given and did not open ourselves. Node's own are close-on-exec. Of those that we
+ * were given, Node makes only low numbers so; a pipe among them is given if Node has not both of its ends.
  */
 function givenDescriptors(): number[] {
   try {
@@ -39,7 +41,7 @@ function givenDescriptors(): number[] {
       .flatMap(describe);
     const ends = (link: string) => all.filter((other) => other.link === link).length;
     const given = ({ fd, link, cloexec }: Descriptor) =>
-      !cloexec || (!/^(anon_inode|socket):/.test(link) && !(fstatSync(fd).isFIFO() && ends(link) > 1));
+      !cloexec || (!NODES_OWN.test(link) && !(fstatSync(fd).isFIFO() && ends(link) > 1));
     return all.filter(given).map(({ fd }) => fd);
   } catch {
     return [];

@@ -1,9 +1,9 @@
 import { Errno } from '../errno.ts';
 import { createIothHost, type IothHost } from '../ioth/host.ts';
-import { logger } from '../log.ts';
 import { guestBinDir, type Listener } from '../native.ts';
 import type { MountRequest } from '../modules/define.ts';
 import { splitOptions } from '../modules/options.ts';
+import { checkMount } from '../modules/results.ts';
 import { ModuleRegistry } from '../modules/registry.ts';
 import { buildFilter } from '../seccomp/filter.ts';
 import { handlers } from '../syscalls/handlers.ts';
@@ -13,10 +13,12 @@ import { Guest, type SpawnOptions } from './guest.ts';
 import { launch } from './launch.ts';
 import type { Mount, PathRule } from './mounts.ts';
 import type { Inherited, Process } from './process.ts';
+import { within } from './patience.ts';
 import { ProcessTable } from './processes.ts';
 import { DEFAULT_STACK, View } from './view.ts';
 
-const log = logger('vm');
+/** How long the end of a VM waits for a mount to be taken down, in ms. */
+const PATIENCE = 3000;
 
 /** Calls that every VM traps: they are how guests ask for a view, and how lineage is kept. */
 export const CORE_CALLS: readonly SyscallName[] = ['vuctl', 'mount', 'umount2', 'fsopen', 'exit_group', 'prctl'];
@@ -120,13 +122,20 @@ export class Vm {
       process: where.process,
       signal: where.signal ?? new AbortController().signal,
     };
-    const mount = await module.instance.mount(request);
-    if (request.signal.aborted || this.#closed) {
+    const view = where.view ?? this.rootView;
+    module.arriving++;
+    let mount: Mount;
+    try {
+      mount = checkMount(request, await module.instance.mount(request));
+    } finally {
+      module.arriving--;
+    }
+    if (request.signal.aborted || this.#closed || !this.#views.has(view)) {
       await mount.unmount();
       throw new Errno('EINTR');
     }
     module.mounts.add(mount);
-    (where.view ?? this.rootView).mount(mount);
+    view.mount(mount);
   }
 
   /**
@@ -176,11 +185,25 @@ export class Vm {
   /** Gives `caller` and its future children a copy of its view, in which mounts are seen only there. */
   newView(caller: Process): View {
     this.processes.adoptChildren(caller);
-    const view = new View(caller.view.name, caller.view);
+    const before = caller.view;
+    const view = new View(before.name, before);
     this.#views.add(view);
     caller.view = view;
     caller.special = true;
+    this.#giveUp(before);
     return view;
+  }
+
+  /** Ends a view, and the mounts that no other view has, unless somebody still uses it. */
+  #giveUp(view: View): void {
+    if (view === this.rootView) return;
+    // A view lives as long as a process that uses it, or may hand it to children that were not seen yet.
+    for (const user of this.processes.all()) if (user.view === view) return;
+    this.#views.delete(view);
+    for (const mount of view.mounts.list()) {
+      const elsewhere = [...this.#views].some((other) => other.mounts.list().includes(mount));
+      if (!elsewhere) void within(PATIENCE, `unmounting ${mount.target}`, () => this.#takeDown(mount));
+    }
   }
 
   // -- Guests ----------------------------------------------------------------------------------------------
@@ -224,15 +247,7 @@ export class Vm {
 
   #processEnded(ended: Process): void {
     this.#dispatcher.abandon(ended.pid);
-    const { view } = ended;
-    if (view === this.rootView) return;
-    // A view lives as long as a process that uses it, or may hand it to children that were not seen yet.
-    for (const other of this.processes.all()) if (other.view === view) return;
-    this.#views.delete(view);
-    for (const mount of view.mounts.list()) {
-      const elsewhere = [...this.#views].some((other) => other.mounts.list().includes(mount));
-      if (!elsewhere) this.#takeDown(mount).catch((error: unknown) => log.warn(`unmounting ${mount.target}: ${String(error)}`));
-    }
+    this.#giveUp(ended.view);
   }
 
   stats(): VmStats {
@@ -255,7 +270,7 @@ export class Vm {
     this.processes.close();
     const mounts = new Set([...this.#views].flatMap((view) => [...view.mounts.list()]));
     for (const mount of [...mounts].reverse()) {
-      await this.#takeDown(mount).catch((error: unknown) => log.warn(`unmounting ${mount.target}: ${String(error)}`));
+      await within(PATIENCE, `unmounting ${mount.target}`, () => this.#takeDown(mount));
     }
     await this.modules.close();
     await this.ioth.close();

@@ -94,7 +94,7 @@ export async function bulk(at: Surroundings): Promise<Figure[]> {
   }
   const compare = (what: string, kind: Kind, other: Speeds, own: Speeds, least?: number): Figure => {
     const [reference, value] = [median(other[kind]), median(own[kind])];
-    const target = least === undefined ? {} : { target: ratioTarget(reference, value, { least })! };
+    const target = least === undefined ? {} : { target: ratioTarget(reference, value, { least }) };
     return { what: `iperf3 ${kind}, ${what}`, unit: 'Gbit/s', reference, umvu: value, ...target };
   };
   const settings = [...(isRoot ? [['taps', tap] as const] : []), ['veths (ordinary user)', veth] as const];

@@ -62,7 +62,7 @@ async function answered(at: Surroundings, pinned: boolean): Promise<Figure[]> {
       unit: 'ns',
       reference: a,
       umvu: b,
-      ...(most !== undefined && pinned ? { target: ratioTarget(a, b, { most })! } : {}),
+      ...(most !== undefined && pinned ? { target: ratioTarget(a, b, { most }) } : {}),
     };
   };
   return [

@@ -8,7 +8,7 @@ export interface Figure {
   reference?: number | undefined;
   umvu: number;
   /** What is asked for, in words, and whether it is reached. */
-  target?: { text: string; reached: boolean };
+  target?: { text: string; reached: boolean } | undefined;
 }
 
 /** The middle of `values`, or the mean of the two in the middle; NaN where there are none. */

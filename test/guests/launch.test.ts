@@ -171,8 +171,8 @@ describe('a guest', () => {
 
   it('has the descriptors that the supervisor was given', async () => {
     const node = [process.execPath, ...SUPERVISOR].map((word) => `'${word}'`).join(' ');
-    const list = `bash -c 'for n in {3..99}; do [ -e /proc/$$/fd/$n ] && echo -n "$n "; done'`;
-    const script = `exec 5<<<five 7</dev/null 90>${scratch}/ninety
+    const list = `bash -c 'for n in {3..99}; do [ ! -e /proc/$$/fd/$n ] || echo -n "$n "; done'`;
+    const script = `exec 5<<<five 7</etc/passwd 90>${scratch}/ninety
       ${node} diff <(echo a) <(echo a) && ${node} cat /dev/fd/5 && ${node} sh -c 'echo x >/dev/fd/90' && ${node} ${list}`;
     expect(await exec('bash', ['-c', script])).toMatchObject({
       code: 0,

@@ -1,7 +1,7 @@
 /** A bulk TCP transfer between two programs that compares what was sent with what came, in both directions. */
 
 const COMMON = `
-import hashlib, random, socket, sys
+import fcntl, hashlib, random, socket, struct, sys, termios, time
 def noise(size, seed):
     block = random.Random(seed).randbytes(1 << 20)
     return [block] * (size >> 20) + [block[:size & 0xfffff]]
@@ -29,7 +29,11 @@ server = socket.create_server(('::', 5001), family=socket.AF_INET6, dualstack_ip
 print('listening', flush=True)
 conn, _ = server.accept()
 got = receive(conn)
-print(*got, send(conn, ${size}, 2), flush=True)
+digest = send(conn, ${size}, 2)
+# What is on its way would end with this namespace: wait until all is acknowledged (tcp(7), SIOCOUTQ).
+while struct.unpack('i', fcntl.ioctl(conn, termios.TIOCOUTQ, bytes(4)))[0] > 0:
+    time.sleep(0.01)
+print(*got, digest, flush=True)
 `,
 ];
 

@@ -1,17 +1,25 @@
 /** The broker process: its protocol, what it survives, how it ends, and what it clears away then. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Errno } from '../../runtime/errno.ts';
 import { AF, SOCK } from '../../runtime/ioth/stack.ts';
 import { Broker, closeFd } from '../../runtime/ioth/vdestack/broker.ts';
-import { CARRIER, OP } from '../../runtime/ioth/vdestack/protocol.ts';
-import { native, nativeDir } from '../../runtime/native.ts';
+import { CARRIER, MAX_FDS, MAX_REPLY, OP, PROTOCOL_VERSION } from '../../runtime/ioth/vdestack/protocol.ts';
+import { native, nativeDir, projectRoot } from '../../runtime/native.ts';
 import { until } from '../helpers/exec.ts';
 import { descriptors } from '../helpers/leaks.ts';
 import { workDir } from '../helpers/users.ts';
-import { spawn } from 'node:child_process';
 
 function failure(action: () => unknown): Errno {
   try {
@@ -24,6 +32,22 @@ function failure(action: () => unknown): Errno {
 }
 
 const threads = (broker: Broker): number => readdirSync(`/proc/${broker.pid}/task`).length;
+
+it('the two halves of the protocol are the same', () => {
+  const header = readFileSync(join(projectRoot, 'native/broker/protocol.h'), 'latin1');
+  const values = (of: string): Record<string, number> => {
+    const [, body = ''] = new RegExp(`enum class ${of} [^{]*{([^}]*)}`).exec(header) ?? [];
+    const upper = (name: string) => name.replace(/(?!^)([A-Z])/g, '_$1').toUpperCase();
+    return Object.fromEntries(
+      [...body.matchAll(/k(\w+) = (\d+),/g)].map(([, k, v]) => [upper(k!), Number(v)]),
+    );
+  };
+  expect(values('Op')).toEqual(OP);
+  expect(values('Carrier')).toEqual(CARRIER);
+  expect(header).toContain(`kProtocolVersion = ${PROTOCOL_VERSION};`);
+  expect(header).toContain(`kMaxFds = ${MAX_FDS};`);
+  expect(header).toContain(`kMaxReason = ${MAX_REPLY - 12};`);
+});
 
 describe('the broker', () => {
   let broker: Broker;
@@ -196,7 +220,6 @@ describe('when its supervisor ends, the broker', () => {
     mkdirSync(path);
     const broker = Broker.start();
     broker.ownPath(path);
-    const { renameSync } = await import('node:fs');
     renameSync(path, `${path}.old`);
     mkdirSync(path);
     await serve(join(path, 'ctl'));

@@ -10,8 +10,9 @@
 
 namespace umvu::net {
 
-// A frame in a slot of a pump's buffers. The virtio header always lies right before it, zeroed when the frame
-// came without one, so a port with or without headers can be given the frame with one pointer.
+// A frame in a slot of a pump's buffers. The virtio header always lies right before it, zeroed when
+// the frame came without one, so a port with or without headers can be given the frame with one
+// pointer.
 struct Frame {
   uint8_t* raw = nullptr;  // the virtio header
   std::size_t size = 0;    // bytes of the frame after the header
@@ -26,19 +27,20 @@ struct Frame {
   void clear_header() const { std::memset(raw, 0, sizeof(VnetHeader)); }
 };
 
-// The largest frame of a port with headers: 64 KiB of IP, the Ethernet header and two VLAN tags, and slack.
+// The largest frame of a port with headers: 64 KiB of IP, the Ethernet header and two VLAN tags,
+// and slack.
 inline constexpr std::size_t kMaxOffloadFrame = 65600;
 // Frames taken from one port per turn, so that a busy port cannot starve others.
 inline constexpr std::size_t kBatch = 32;
 // Segments that may wait in the outgoing batches of ports.
 inline constexpr std::size_t kSegments = 64;
 
-// Storage of the frames in flight, one per pump: nothing is allocated per frame. Pages are committed by the
-// kernel when they are first touched.
+// Storage of the frames in flight, one per pump: nothing is allocated per frame. Pages are
+// committed by the kernel when they are first touched.
 class Buffers {
  public:
-  // A slot for a frame of up to kMaxOffloadFrame bytes; `index` < kBatch. 4 bytes before it are free, for a
-  // VLAN tag. The IP header is aligned to 4 bytes.
+  // A slot for a frame of up to kMaxOffloadFrame bytes; `index` < kBatch. 4 bytes before it are
+  // free, for a VLAN tag. The IP header is aligned to 4 bytes.
   uint8_t* slot(std::size_t index) { return slots_.get() + index * kSlotBytes + kHeadroom; }
   // A slot for a plain frame; `index` < kSegments.
   uint8_t* segment(std::size_t index) { return segments_.get() + index * kSegmentBytes; }

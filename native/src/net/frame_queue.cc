@@ -16,7 +16,8 @@ bool FrameQueue::push(const uint8_t* bytes, std::size_t size) {
   if (!ring_) ring_.reset(new uint8_t[capacity_]);
   if (frames_ == 0) head_ = tail_ = 0;
   if (tail_ >= head_ && capacity_ - tail_ < need) {
-    // No room at the end: go on at the beginning. Strictly less than head_, because equal means empty.
+    // No room at the end: go on at the beginning. Strictly less than head_, because equal means
+    // empty.
     if (need >= head_) return false;
     if (tail_ < capacity_) std::memcpy(ring_.get() + tail_, &kWrap, sizeof kWrap);
     tail_ = 0;

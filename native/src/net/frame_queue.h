@@ -6,8 +6,8 @@
 
 namespace umvu::net {
 
-// A bounded first-in first-out queue of byte records in one ring buffer. The ring is allocated at the first
-// push (most ports never need one) and given back when the queue is empty again.
+// A bounded first-in first-out queue of byte records in one ring buffer. The ring is allocated at
+// the first push (most ports never need one) and given back when the queue is empty again.
 class FrameQueue {
  public:
   FrameQueue(std::size_t max_bytes, std::size_t max_frames)
@@ -21,7 +21,8 @@ class FrameQueue {
   void pop();
 
  private:
-  // Records are a 32-bit length and the bytes, padded to 8; kWrap says that the rest of the ring is unused.
+  // Records are a 32-bit length and the bytes, padded to 8; kWrap says that the rest of the ring is
+  // unused.
   static constexpr uint32_t kWrap = UINT32_MAX;
   static std::size_t record_bytes(std::size_t size) { return (size + 4 + 7) / 8 * 8; }
   uint32_t length_at(std::size_t at) const;

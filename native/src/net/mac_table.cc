@@ -57,7 +57,8 @@ Port* MacTable::find(const uint8_t* frame, std::size_t size, uint32_t now) const
   const uint64_t key = vlan_of(frame, size) << 48 | mac48(frame);
   const Entry* set = &entries_[bucket(key) * kWays];
   for (const Entry* entry = set; entry < set + kWays; ++entry) {
-    if (entry->port != nullptr && entry->key == key) return fresh(*entry, now) ? entry->port : nullptr;
+    if (entry->port != nullptr && entry->key == key)
+      return fresh(*entry, now) ? entry->port : nullptr;
   }
   return nullptr;
 }

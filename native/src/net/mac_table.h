@@ -8,9 +8,9 @@ namespace umvu::net {
 
 class Port;
 
-// Where stations were last heard, keyed on (MAC address, VLAN id). Fixed size, set associative: a flood of
-// invented addresses costs neighbours their entry (their frames are flooded until they speak again), never
-// memory. Entries age by comparison of times; no timer runs.
+// Where stations were last heard, keyed on (MAC address, VLAN id). Fixed size, set associative: a
+// flood of invented addresses costs neighbours their entry (their frames are flooded until they
+// speak again), never memory. Entries age by comparison of times; no timer runs.
 class MacTable {
  public:
   // `entries` is rounded up to a power of two.

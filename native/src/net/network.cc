@@ -24,7 +24,8 @@ int Network::add_port(PortConfig config) {
 }
 
 std::unique_ptr<Port> Network::take(const Port* port) {
-  const auto at = std::find_if(ports_.begin(), ports_.end(), [port](auto& p) { return p.get() == port; });
+  const auto at =
+      std::find_if(ports_.begin(), ports_.end(), [port](auto& p) { return p.get() == port; });
   if (at == ports_.end()) return nullptr;
   auto taken = std::move(*at);
   ports_.erase(at);
@@ -135,7 +136,8 @@ bool Network::receive(Port* from, const Frame& frame) {
     only = table_->find(frame.data(), frame.size, pump_->now());
   }
   const VnetHeader header = frame.header();
-  if (needs_offload(header) && any_plain_target(from, only)) return send_software(from, only, frame);
+  if (needs_offload(header) && any_plain_target(from, only))
+    return send_software(from, only, frame);
   bool held = false;
   for_targets(from, only, [&](Port* port) { held |= port->send(frame); });
   return held;

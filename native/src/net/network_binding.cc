@@ -15,8 +15,8 @@ using net::Network;
 using net::Plug;
 using net::Pump;
 
-// What the networks of an environment share. Deleted by its cleanup hook, after those of the networks, which were added
-// later (hooks run last in, first out).
+// What the networks of an environment share. Deleted by its cleanup hook, after those of the
+// networks, which were added later (hooks run last in, first out).
 struct NetState {
   Pump pump;
   std::shared_ptr<net::PlugThreads> threads = std::make_shared<net::PlugThreads>();
@@ -65,14 +65,16 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
     options.learning = info[0].As<Napi::String>().Utf8Value() == "switch";
     options.hash_size = given.Get("hashSize").As<Napi::Number>().Uint32Value();
     options.expire_seconds = given.Get("expireSeconds").As<Napi::Number>().Uint32Value();
-    gone_ = Napi::ThreadSafeFunction::New(info.Env(), info[2].As<Napi::Function>(), "umvu network", 0, 1);
+    gone_ = Napi::ThreadSafeFunction::New(info.Env(), info[2].As<Napi::Function>(), "umvu network",
+                                          0, 1);
     gone_.Unref(info.Env());
     network_ = std::make_unique<Network>(&state_->pump, options, [this](int port) {
       gone_.NonBlockingCall([port](Napi::Env env, Napi::Function callback) {
         callback.Call({Napi::Number::New(env, port)});
       });
     });
-    // Added after that of gone_, so it runs before it: the pump thread never calls a function that is gone.
+    // Added after that of gone_, so it runs before it: the pump thread never calls a function that
+    // is gone.
     napi_add_env_cleanup_hook(info.Env(), OnExit, this);
   }
 
@@ -111,10 +113,12 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
 
   Napi::Value AddPlug(const Napi::CallbackInfo& info) {
     auto plug = PlugObject::Unwrap(info[0].As<Napi::Object>())->Take();
-    int result = plug ? Plug::start(std::move(plug), state_->threads) : -EBADF;
+    std::shared_ptr<net::PlugThreads::Relay> relay;
+    int result = plug ? Plug::start(std::move(plug), state_->threads, &relay) : -EBADF;
     if (result >= 0) {
       net::PortConfig config;
       config.fd.reset(result);
+      config.on_removed = [threads = state_->threads, relay] { threads->removed(relay.get()); };
       result = Add(&config);
     }
     return Napi::Number::New(info.Env(), result);
@@ -137,7 +141,8 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
   Napi::Value Listen(const Napi::CallbackInfo& info) {
     net::ListenOptions options{byte_string(info[0]), static_cast<mode_t>(integer(info[1])),
                                static_cast<mode_t>(integer(info[2])), integer(info[3])};
-    const int result = !network_ ? -EBADF : state_->pump.call([&] { return network_->listen(options); });
+    const int result =
+        !network_ ? -EBADF : state_->pump.call([&] { return network_->listen(options); });
     return Napi::Number::New(info.Env(), result);
   }
 
@@ -170,8 +175,11 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
 class OpenVde : public Napi::AsyncWorker {
  public:
   OpenVde(Napi::Env env, const Napi::CallbackInfo& info)
-      : AsyncWorker(env), promise_(env), path_(byte_string(info[0])),
-        port_(info[1].As<Napi::Number>().Uint32Value()), description_(byte_string(info[2])) {}
+      : AsyncWorker(env),
+        promise_(env),
+        path_(byte_string(info[0])),
+        port_(info[1].As<Napi::Number>().Uint32Value()),
+        description_(byte_string(info[2])) {}
   Napi::Promise Promise() const { return promise_.Promise(); }
 
  private:
@@ -195,14 +203,19 @@ class OpenVde : public Napi::AsyncWorker {
 class OpenPlug : public Napi::AsyncWorker {
  public:
   OpenPlug(Napi::Env env, const Napi::CallbackInfo& info, NetState* state)
-      : AsyncWorker(env), promise_(env), vnl_(byte_string(info[0])), description_(byte_string(info[1])),
-        state_(state) {}
+      : AsyncWorker(env),
+        promise_(env),
+        vnl_(byte_string(info[0])),
+        description_(byte_string(info[1])),
+        state_(state),
+        threads_(state->threads) {}
   Napi::Promise Promise() const { return promise_.Promise(); }
 
  private:
   void Execute() override {
     auto library = net::PlugLibrary::load();
     missing_ = !library;
+    threads_->settle();
     if (!missing_) plug_ = Plug::open(std::move(library), vnl_, description_, &result_);
   }
   void OnOK() override {
@@ -217,7 +230,8 @@ class OpenPlug : public Napi::AsyncWorker {
   Napi::Promise::Deferred promise_;
   const std::string vnl_;
   const std::string description_;
-  NetState* const state_;
+  NetState* const state_;  // for the JavaScript thread only
+  const std::shared_ptr<net::PlugThreads> threads_;
   std::unique_ptr<Plug> plug_;
   bool missing_ = false;
   int result_ = 0;

@@ -15,9 +15,7 @@ constexpr std::size_t kMaxExtensionHeaders = 8;
 constexpr uint8_t kFin = 0x01, kPsh = 0x08, kCwr = 0x80;
 
 uint16_t get16(const uint8_t* at) { return static_cast<uint16_t>(at[0] << 8 | at[1]); }
-uint32_t get32(const uint8_t* at) {
-  return static_cast<uint32_t>(get16(at)) << 16 | get16(at + 2);
-}
+uint32_t get32(const uint8_t* at) { return static_cast<uint32_t>(get16(at)) << 16 | get16(at + 2); }
 void put16(uint8_t* at, std::size_t value) {
   at[0] = static_cast<uint8_t>(value >> 8);
   at[1] = static_cast<uint8_t>(value);
@@ -27,8 +25,8 @@ void put32(uint8_t* at, uint32_t value) {
   put16(at + 2, value & 0xffff);
 }
 
-// The complement of `sum` goes to `at`; 0 becomes 0xffff, which is the same number and, in UDP, does not mean
-// "no checksum" (RFC 768).
+// The complement of `sum` goes to `at`; 0 becomes 0xffff, which is the same number and, in UDP,
+// does not mean "no checksum" (RFC 768).
 void store_checksum(uint8_t* at, uint64_t sum) {
   const auto value = static_cast<uint16_t>(~checksum_fold(sum));
   const uint16_t stored = value == 0 ? 0xffff : value;
@@ -38,8 +36,9 @@ void store_checksum(uint8_t* at, uint64_t sum) {
 }  // namespace
 
 uint64_t checksum_add(uint64_t sum, const uint8_t* bytes, std::size_t size) {
-  // One's complement addition is independent of word size: 32 bits at a time into 64 cannot overflow for
-  // any frame (RFC 1071, section 2). Two accumulators let the processor overlap the additions.
+  // One's complement addition is independent of word size: 32 bits at a time into 64 cannot
+  // overflow for any frame (RFC 1071, section 2). Two accumulators let the processor overlap the
+  // additions.
   uint64_t other = 0;
   for (; size >= 16; size -= 16, bytes += 16) {
     uint32_t word[4];
@@ -112,7 +111,8 @@ bool Segmenter::find_ipv6() {
   if (l3_ + 40 > size_) return false;
   const uint8_t* ip = frame_ + l3_;
   if (ip[0] >> 4 != 6) return false;
-  // A length of 0 is a jumbogram (RFC 2675), whose option would have to be taken out of the segments.
+  // A length of 0 is a jumbogram (RFC 2675), whose option would have to be taken out of the
+  // segments.
   const std::size_t length = get16(ip + 4);
   if (length == 0 || l3_ + 40 + length > size_) return false;
   size_ = l3_ + 40 + length;
@@ -187,8 +187,8 @@ void Segmenter::fix_transport(uint8_t* out, std::size_t index, std::size_t size)
   }
   put16(transport + field, 0);
   // Pseudo header (RFC 9293, 3.1; RFC 8200, 8.1): the addresses, the protocol and the length.
-  const uint64_t addresses = ipv6_ ? checksum_add(0, out + l3_ + 8, 32)
-                                   : checksum_add(0, out + l3_ + 12, 8);
+  const uint64_t addresses =
+      ipv6_ ? checksum_add(0, out + l3_ + 8, 32) : checksum_add(0, out + l3_ + 12, 8);
   const uint64_t pseudo = addresses + htons(protocol_) + htons(static_cast<uint16_t>(length));
   store_checksum(transport + field, checksum_add(pseudo, transport, length));
 }

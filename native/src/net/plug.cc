@@ -21,6 +21,7 @@ constexpr int kInterfaceVersion = 1;
 constexpr int kFramesPerTurn = 32;
 // A connection that only fails is broken, even if its descriptor says nothing.
 constexpr int kMaxFailures = 256;
+constexpr std::chrono::seconds kPatience(1);
 
 template <typename Function>
 bool find(void* handle, const char* name, Function* function) {
@@ -34,28 +35,42 @@ std::shared_ptr<const PlugLibrary> PlugLibrary::load() {
   void* handle = dlopen("libvdeplug.so.2", RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return nullptr;
   auto library = std::make_shared<PlugLibrary>();
-  const bool complete = find(handle, "vde_open_real", &library->open) &&
-                        find(handle, "vde_recv", &library->recv) &&
-                        find(handle, "vde_send", &library->send) &&
-                        find(handle, "vde_datafd", &library->datafd) &&
-                        find(handle, "vde_ctlfd", &library->ctlfd) &&
-                        find(handle, "vde_close", &library->close);
+  const bool complete =
+      find(handle, "vde_open_real", &library->open) && find(handle, "vde_recv", &library->recv) &&
+      find(handle, "vde_send", &library->send) && find(handle, "vde_datafd", &library->datafd) &&
+      find(handle, "vde_ctlfd", &library->ctlfd) && find(handle, "vde_close", &library->close);
   return complete ? library : nullptr;
 }
 
-void PlugThreads::enter() {
+std::shared_ptr<PlugThreads::Relay> PlugThreads::enter() {
   const std::lock_guard lock(mutex_);
   ++running_;
+  return std::make_shared<Relay>();
 }
 
-void PlugThreads::leave() {
+void PlugThreads::removed(Relay* relay) {
   const std::lock_guard lock(mutex_);
-  if (--running_ == 0) ended_.notify_all();
+  if (relay->ended) return;
+  relay->removed = true;
+  ++ending_;
+}
+
+void PlugThreads::leave(Relay* relay) {
+  const std::lock_guard lock(mutex_);
+  relay->ended = true;
+  if (relay->removed) --ending_;
+  --running_;
+  ended_.notify_all();
+}
+
+void PlugThreads::settle() {
+  std::unique_lock lock(mutex_);
+  ended_.wait_for(lock, kPatience, [this] { return ending_ == 0; });
 }
 
 void PlugThreads::wait() {
   std::unique_lock lock(mutex_);
-  ended_.wait_for(lock, std::chrono::seconds(1), [this] { return running_ == 0; });
+  ended_.wait_for(lock, kPatience, [this] { return running_ == 0; });
 }
 
 Plug::~Plug() { library_->close(connection_); }
@@ -72,7 +87,8 @@ std::unique_ptr<Plug> Plug::open(std::shared_ptr<const PlugLibrary> library, con
   return std::make_unique<Plug>(std::move(library), connection);
 }
 
-int Plug::start(std::unique_ptr<Plug> plug, std::shared_ptr<PlugThreads> threads) {
+int Plug::start(std::unique_ptr<Plug> plug, std::shared_ptr<PlugThreads> threads,
+                std::shared_ptr<PlugThreads::Relay>* relay) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return -errno;
   UniqueFd ours(ends[0]), theirs(ends[1]);
@@ -80,16 +96,17 @@ int Plug::start(std::unique_ptr<Plug> plug, std::shared_ptr<PlugThreads> threads
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
   int result = 0;
-  threads->enter();
+  *relay = threads->enter();
   try {
-    std::thread([plug = std::move(plug), theirs = std::move(theirs), threads]() mutable {
+    std::thread([plug = std::move(plug), theirs = std::move(theirs), threads,
+                 mine = *relay]() mutable {
       plug->relay(theirs.get());
       theirs.reset();
       plug.reset();
-      threads->leave();
+      threads->leave(mine.get());
     }).detach();
   } catch (const std::system_error& error) {
-    threads->leave();
+    threads->leave(relay->get());
     result = -error.code().value();
   }
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
@@ -136,7 +153,8 @@ void Plug::relay(int socket) {
     if (poll(fds, 3, -1) < 0) continue;  // EINTR
     if ((fds[0].revents & (POLLIN | POLLHUP)) != 0) going = from_network(socket);
     if (going && (fds[1].revents & (POLLIN | POLLERR)) != 0) going = to_network(socket);
-    if (going && (fds[1].revents & POLLIN) == 0) going = (fds[1].revents & (POLLHUP | POLLNVAL)) == 0;
+    if (going && (fds[1].revents & POLLIN) == 0)
+      going = (fds[1].revents & (POLLHUP | POLLNVAL)) == 0;
     if (going && fds[2].revents != 0) going = !control_ended();
   }
 }

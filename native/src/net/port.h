@@ -29,9 +29,10 @@ struct PortCounters {
 
 // A port of a network: a descriptor that gives and takes Ethernet frames.
 //
-// What happens when the descriptor takes no more: frames wait in a bounded queue. Tap and packet ports belong to
-// this VM and drain by themselves, so the network stops reading until they have (no loss). Datagram ports
-// lead to other programs, which may be dead: beyond the bound their frames are dropped and counted.
+// What happens when the descriptor takes no more: frames wait in a bounded queue. Tap and packet
+// ports belong to this VM and drain by themselves, so the network stops reading until they have (no
+// loss). Datagram ports lead to other programs, which may be dead: beyond the bound their frames
+// are dropped and counted.
 class Port : public Pollable {
  public:
   // Takes the descriptors over; on failure they are closed. 0, or a negated errno in `error`.
@@ -59,7 +60,8 @@ class Port : public Pollable {
   virtual int prepare() { return 0; }
   // Reads at most one batch and gives it to the network. False when the port is broken.
   virtual bool receive() = 0;
-  // Takes a frame (with header where the port has one) for sending; true when it refers to `bytes` afterwards.
+  // Takes a frame (with header where the port has one) for sending; true when it refers to `bytes`
+  // afterwards.
   virtual bool transmit(const uint8_t* bytes, std::size_t size) = 0;
   // One frame now: 0, or a negated errno.
   virtual int write_now(const uint8_t* bytes, std::size_t size) = 0;

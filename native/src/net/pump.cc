@@ -14,7 +14,8 @@ namespace {
 
 constexpr int kEvents = 64;
 
-// Runs `make` with all signals blocked: the new thread inherits that, so signals stay with Node's threads.
+// Runs `make` with all signals blocked: the new thread inherits that, so signals stay with Node's
+// threads.
 template <typename Make>
 void without_signals(Make make) {
   sigset_t all, old;

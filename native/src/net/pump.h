@@ -25,9 +25,9 @@ class Pollable {
   bool retired_ = false;
 };
 
-// The thread that moves frames, one per environment. It owns every port, so nothing of the data path is shared or
-// locked; the JavaScript thread has it run functions with call(). It sleeps in epoll_wait(2) without a
-// timeout, and ends when nothing is registered any more.
+// The thread that moves frames, one per environment. It owns every port, so nothing of the data
+// path is shared or locked; the JavaScript thread has it run functions with call(). It sleeps in
+// epoll_wait(2) without a timeout, and ends when nothing is registered any more.
 class Pump {
  public:
   Pump() = default;
@@ -37,8 +37,8 @@ class Pump {
 
   // For the JavaScript thread only.
 
-  // Runs `job` on the pump thread, which is started when it does not run, and waits for it. What `job` returns, or
-  // a negated errno when the thread cannot be started.
+  // Runs `job` on the pump thread, which is started when it does not run, and waits for it. What
+  // `job` returns, or a negated errno when the thread cannot be started.
   int call(const std::function<int()>& job);
 
   // For the pump thread only.

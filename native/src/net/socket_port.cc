@@ -16,7 +16,8 @@ namespace {
 constexpr int kIgnoreOutgoing = 23;  // PACKET_IGNORE_OUTGOING, Linux 4.20
 constexpr int kBufferBytes = 4 << 20;
 
-// Where the kernel keeps the VLAN tag beside a frame of a packet socket (packet(7), PACKET_AUXDATA), puts it back.
+// Where the kernel keeps the VLAN tag beside a frame of a packet socket (packet(7),
+// PACKET_AUXDATA), puts it back.
 void restore_tag(msghdr* message, Frame* frame) {
   const cmsghdr* part = CMSG_FIRSTHDR(message);
   if (part == nullptr || part->cmsg_type != PACKET_AUXDATA) return;
@@ -46,7 +47,8 @@ SocketPort::SocketPort(Network* network, int number, PortConfig config)
 }
 
 int SocketPort::prepare() {
-  // As much as the limits of the system allow (socket(7)); the default holds a few dozen frames only.
+  // As much as the limits of the system allow (socket(7)); the default holds a few dozen frames
+  // only.
   setsockopt(fd(), SOL_SOCKET, SO_SNDBUF, &kBufferBytes, sizeof kBufferBytes);
   setsockopt(fd(), SOL_SOCKET, SO_RCVBUF, &kBufferBytes, sizeof kBufferBytes);
   if (!packet_) return 0;
@@ -146,7 +148,8 @@ void SocketPort::flush() {
       break;
     } else if (errno != EINTR) {
       // This one frame cannot be sent (ENOBUFS, EMSGSIZE, ECONNREFUSED); the next ones may.
-      // ENXIO: the interface of a packet socket was deleted, of which nothing else tells once it is down.
+      // ENXIO: the interface of a packet socket was deleted, of which nothing else tells once it is
+      // down.
       if (packet_ && errno == ENXIO) network_->broken(this);
       ++counters().dropped;
       ++done;

@@ -14,7 +14,8 @@ bool TapPort::receive() {
   std::size_t held = 0;
   bool healthy = true;
   for (std::size_t turn = 0; turn < kBatch && !network_->paused(); ++turn) {
-    // A slot is taken for good only when some port refers to it: the same warm memory serves most frames.
+    // A slot is taken for good only when some port refers to it: the same warm memory serves most
+    // frames.
     const Frame frame{buffers.slot(held), 0};
     uint8_t* into = vnet_header() ? frame.raw : frame.data();
     const ssize_t got = read(fd(), into, room);

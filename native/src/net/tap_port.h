@@ -7,7 +7,8 @@ namespace umvu::net {
 // A TAP device (Documentation/networking/tuntap.rst): each read or write is one frame.
 class TapPort : public Port {
  public:
-  TapPort(Network* network, int number, PortConfig config) : Port(network, number, std::move(config)) {}
+  TapPort(Network* network, int number, PortConfig config)
+      : Port(network, number, std::move(config)) {}
 
  private:
   bool receive() override;

@@ -22,7 +22,8 @@ class UniqueFd {
   explicit operator bool() const { return fd_ >= 0; }
   int release() { return std::exchange(fd_, -1); }
   void reset(int fd = -1) {
-    // close(2) frees the number even when it fails with EINTR on Linux, so there is nothing to repeat.
+    // close(2) frees the number even when it fails with EINTR on Linux, so there is nothing to
+    // repeat.
     if (fd_ >= 0) ::close(fd_);
     fd_ = fd;
   }

@@ -44,8 +44,8 @@ int open_control(const std::string& directory, UniqueFd* control) {
   return connect_path(control->get(), directory + "/ctl");
 }
 
-// Binds `fd` where the server can reach it: in the directory, or, when that is not ours to write, in one of the
-// usual places for temporary files.
+// Binds `fd` where the server can reach it: in the directory, or, when that is not ours to write,
+// in one of the usual places for temporary files.
 int bind_name(int fd, const std::string& directory, SocketName* name) {
   // The same process may join several times; O_EXCL semantics of bind(2) settle the rest.
   static std::atomic<unsigned> counter{0};
@@ -69,7 +69,8 @@ int bind_name(int fd, const std::string& directory, SocketName* name) {
   return error;
 }
 
-// The server sends to our socket, so it needs permission to write to it. A server of ours, or root, has it anyway.
+// The server sends to our socket, so it needs permission to write to it. A server of ours, or root,
+// has it anyway.
 int permit_server(int control, const std::string& name) {
   ucred server;
   socklen_t size = sizeof server;
@@ -80,7 +81,8 @@ int permit_server(int control, const std::string& name) {
 
 int exchange(int control, const VdeRequest& request, std::string* server) {
   const auto bytes = encode_request(request);
-  if (send(control, bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) {
+  if (send(control, bytes.data(), bytes.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(bytes.size())) {
     return -EPROTO;
   }
   uint8_t reply[kReplySize];
@@ -116,7 +118,8 @@ int open_vde(const std::string& path, uint32_t port, const std::string& descript
   const VdeRequest request{port, name.path, description};
   if (const int error = exchange(control.get(), request, &server); error != 0) return error;
   // A switch that was started with a relative path answers with one.
-  if (server.front() != '/') server = path + server.substr(std::min(server.rfind('/'), server.size()));
+  if (server.front() != '/')
+    server = path + server.substr(std::min(server.rfind('/'), server.size()));
   if (const int error = connect_path(data.get(), server); error != 0) return error;
   connection->data = std::move(data);
   connection->control = std::move(control);

@@ -10,7 +10,8 @@ namespace {
 
 constexpr uint32_t kMagic = 0xfeedface;
 constexpr uint32_t kVersion = 3;
-// Offsets of the sockaddr_un: magic, version and type come before it; in version 1 magic, type and a MAC.
+// Offsets of the sockaddr_un: magic, version and type come before it; in version 1 magic, type and
+// a MAC.
 constexpr std::size_t kAddress3 = 12, kAddress1 = 14;
 constexpr std::size_t kMaxDescription = 127;
 

@@ -1,5 +1,5 @@
-// The control protocol of a VDE switch directory: one request of a client, one reply (IOTH-FACTS 11.5).
-// Pure functions; every byte they read is hostile.
+// The control protocol of a VDE switch directory: one request of a client, one reply
+// (IOTH-FACTS 11.5). Pure functions; every byte they read is hostile.
 #pragma once
 
 #include <sys/un.h>
@@ -24,12 +24,13 @@ struct VdeRequest {
   std::string description;  // who it is, for people
 };
 
-// Reads a request of version 3 or 1. Nothing when it is short, of another kind, or names no absolute,
-// terminated path.
+// Reads a request of version 3 or 1. Nothing when it is short, of another kind, or names no
+// absolute, terminated path.
 std::optional<VdeRequest> parse_request(const uint8_t* bytes, std::size_t size);
 // A request of version 3; `path` fits a sockaddr_un, a description that is too long is cut.
 std::vector<uint8_t> encode_request(const VdeRequest& request);
-// The path in a sockaddr_un received from a peer; nothing when it is empty, abstract or not terminated.
+// The path in a sockaddr_un received from a peer; nothing when it is empty, abstract or not
+// terminated.
 std::optional<std::string> parse_address(const uint8_t* bytes, std::size_t size);
 // False when `path` is too long for a sockaddr_un.
 bool make_address(const std::string& path, sockaddr_un* address);

@@ -12,11 +12,11 @@
 namespace umvu::net {
 namespace {
 
-constexpr int kBacklog = 15;
+constexpr int kBacklog = 128;
 constexpr std::size_t kLongestName = sizeof "/fd4294967295";
 
-// True when `path` is a socket of the user at the other end of `connection`. Otherwise a client could make us
-// send frames to a socket that it may not write to itself.
+// True when `path` is a socket of the user at the other end of `connection`. Otherwise a client
+// could make us send frames to a socket that it may not write to itself.
 bool owned_by_peer(const std::string& path, int connection) {
   ucred peer;
   socklen_t size = sizeof peer;
@@ -37,14 +37,16 @@ int connect_to(int fd, const std::string& path) {
 // A connection whose request has not come yet.
 class VdeServer::Client : public Pollable {
  public:
-  Client(VdeServer* server, UniqueFd connection) : server_(server), connection_(std::move(connection)) {}
+  Client(VdeServer* server, UniqueFd connection)
+      : server_(server), connection_(std::move(connection)) {}
   UniqueFd& connection() { return connection_; }
 
   void on_events(uint32_t) override {
     uint8_t request[kMaxRequest];
     const ssize_t got = recv(connection_.get(), request, sizeof request, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    // The description has no length of its own: a request is what one read gives, as in other servers.
+    // The description has no length of its own: a request is what one read gives, as in other
+    // servers.
     const auto parsed = parse_request(request, got > 0 ? static_cast<std::size_t>(got) : 0);
     if (parsed) {
       server_->join(this, *parsed);
@@ -63,7 +65,8 @@ VdeServer::VdeServer(Network* network, const ListenOptions& options)
 
 VdeServer::~VdeServer() = default;
 
-std::unique_ptr<VdeServer> VdeServer::open(Network* network, const ListenOptions& options, int* error) {
+std::unique_ptr<VdeServer> VdeServer::open(Network* network, const ListenOptions& options,
+                                           int* error) {
   if (options.path.size() + kLongestName > sizeof sockaddr_un{}.sun_path) {
     *error = -ENAMETOOLONG;
     return nullptr;
@@ -92,8 +95,9 @@ int VdeServer::bind_socket(int fd, const std::string& name) const {
   if (!make_address(options_.path + "/" + name, &address)) return -ENAMETOOLONG;
   if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return -errno;
   const int directory = directory_.get();
-  if (options_.group >= 0 && fchownat(directory, name.c_str(), static_cast<uid_t>(-1),
-                                      static_cast<gid_t>(options_.group), AT_SYMLINK_NOFOLLOW) != 0) {
+  if (options_.group >= 0 &&
+      fchownat(directory, name.c_str(), static_cast<uid_t>(-1), static_cast<gid_t>(options_.group),
+               AT_SYMLINK_NOFOLLOW) != 0) {
     return -errno;
   }
   return fchmodat(directory, name.c_str(), options_.mode, 0) != 0 ? -errno : 0;
@@ -145,7 +149,8 @@ void VdeServer::admit(UniqueFd connection) {
 }
 
 void VdeServer::drop(Client* client) {
-  const auto at = std::find_if(waiting_.begin(), waiting_.end(), [&](auto& c) { return c.get() == client; });
+  const auto at =
+      std::find_if(waiting_.begin(), waiting_.end(), [&](auto& c) { return c.get() == client; });
   if (client->connection()) network_->pump().unwatch(client->connection().get());
   client->connection().reset();
   network_->pump().retire(std::move(*at));
@@ -159,7 +164,8 @@ void VdeServer::join(Client* client, const VdeRequest& request) {
   sockaddr_un address;
   make_address(options_.path + "/" + name, &address);
   const bool ready = data && owned_by_peer(request.path, connection) &&
-                     bind_socket(data.get(), name) == 0 && connect_to(data.get(), request.path) == 0 &&
+                     bind_socket(data.get(), name) == 0 &&
+                     connect_to(data.get(), request.path) == 0 &&
                      send(connection, &address, sizeof address, MSG_DONTWAIT | MSG_NOSIGNAL) ==
                          static_cast<ssize_t>(sizeof address);
   if (!ready) {

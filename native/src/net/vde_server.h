@@ -9,11 +9,12 @@
 
 namespace umvu::net {
 
-// Serves a VDE switch directory: `PATH/ctl` takes connections, each becomes a port with a data socket `PATH/fdN`
-// (IOTH-FACTS 11.5). Clients are other programs and may be hostile.
+// Serves a VDE switch directory: `PATH/ctl` takes connections, each becomes a port with a data
+// socket `PATH/fdN` (IOTH-FACTS 11.5). Clients are other programs and may be hostile.
 class VdeServer : public Pollable {
  public:
-  static std::unique_ptr<VdeServer> open(Network* network, const ListenOptions& options, int* error);
+  static std::unique_ptr<VdeServer> open(Network* network, const ListenOptions& options,
+                                         int* error);
   ~VdeServer() override;
   // Removes the directory and all in it. The ports must have been removed.
   void shut();
@@ -21,8 +22,8 @@ class VdeServer : public Pollable {
 
  private:
   class Client;
-  // Connections, waiting or joined. A client that never sends its request cannot keep others out: the
-  // oldest waiting one makes room.
+  // Connections, waiting or joined. A client that never sends its request cannot keep others out:
+  // the oldest waiting one makes room.
   static constexpr std::size_t kMaxClients = 256;
   // So that a flood of connections leaves turns to the ports.
   static constexpr int kAcceptsPerTurn = 16;

@@ -48,6 +48,37 @@ function nodeOf(fd: number): VirtualNode {
   return { attributes: decodeStat(stat), changeable: false, open: (flags) => reopen(fd, flags) };
 }
 
+/** Nodes for the texts that one file has had lately. Guests' descriptors stay good when one is dropped here. */
+class Texts {
+  readonly #name: string;
+  readonly #mode: number;
+  readonly #files = new Map<string, { fd: number; node: VirtualNode }>();
+
+  constructor(name: string, mode: number) {
+    this.#name = name;
+    this.#mode = mode;
+  }
+
+  node(content: string): VirtualNode {
+    const known = this.#files.get(content);
+    if (known) return known.node;
+    for (const [oldest, { fd }] of this.#files) {
+      if (this.#files.size < MOST_TEXTS) break;
+      native().syscall(SYS.close, fd);
+      this.#files.delete(oldest);
+    }
+    const fd = sealedFile(this.#name, Buffer.from(content), this.#mode);
+    const node = nodeOf(fd);
+    this.#files.set(content, { fd, node });
+    return node;
+  }
+
+  close(): void {
+    for (const { fd } of this.#files.values()) native().syscall(SYS.close, fd);
+    this.#files.clear();
+  }
+}
+
 /** A rule that holds descriptors. */
 export interface TextRule extends PathRule {
   /** Closes what the rule holds; descriptors that guests have stay good. */
@@ -63,32 +94,32 @@ export function textFile(
   text: (process: Process) => string | undefined,
   mode = 0o444,
 ): TextRule {
-  const files = new Map<string, { fd: number; node: VirtualNode }>();
-  const name = path.slice(path.lastIndexOf('/') + 1);
-
-  const fileOf = (content: string): VirtualNode => {
-    const known = files.get(content);
-    if (known) return known.node;
-    for (const [oldest, { fd }] of files) {
-      if (files.size < MOST_TEXTS) break;
-      native().syscall(SYS.close, fd);
-      files.delete(oldest);
-    }
-    const fd = sealedFile(name, Buffer.from(content), mode);
-    const node = nodeOf(fd);
-    files.set(content, { fd, node });
-    return node;
-  };
-
+  const texts = new Texts(path.slice(path.lastIndexOf('/') + 1), mode);
   return {
     prefix: path,
     claim(_path, process) {
       const content = text(process);
-      return content === undefined ? undefined : { kind: 'node', node: fileOf(content) };
+      return content === undefined ? undefined : { kind: 'node', node: texts.node(content) };
     },
-    close() {
-      for (const { fd } of files.values()) native().syscall(SYS.close, fd);
-      files.clear();
+    close: () => texts.close(),
+  };
+}
+
+/** A node that holds descriptors. */
+export interface TextNode extends VirtualNode {
+  /** Closes what the node holds; descriptors that guests have stay good. */
+  close(): void;
+}
+
+/** A read-only file for a mount, whose content is what `text` gives when it is opened or looked at. */
+export function textNode(text: () => string, mode = 0o444): TextNode {
+  const texts = new Texts('text', mode);
+  return {
+    get attributes() {
+      return texts.node(text()).attributes;
     },
+    changeable: false,
+    open: (flags, process) => texts.node(text()).open(flags, process),
+    close: () => texts.close(),
   };
 }
