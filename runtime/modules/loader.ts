@@ -76,8 +76,8 @@ function moduleOfStack(driver: StackDriver): ModuleDefinition {
     summary: driver.summary,
     types: [],
     syscalls: [],
-    create({ vm }) {
-      const { drivers } = vm.ioth;
+    async create({ vm }) {
+      const { drivers } = await vm.ioth();
       if (drivers.has(driver.name)) throw new Errno('EEXIST', `there is a stack «${driver.name}» already`);
       drivers.set(driver.name, driver);
       return { close: () => void drivers.delete(driver.name) };

@@ -237,6 +237,8 @@ class RootGuest implements Launched {
     this.#command(COMMAND.GO, 0);
   }
   signal(signal: NodeJS.Signals | number): void {
+    // A guest of the same user may have stopped the keeper.
+    this.child.kill('SIGCONT');
     this.#command(COMMAND.SIGNAL, signalNumber(signal));
   }
   relay(signal: NodeJS.Signals | number): void {

@@ -1,5 +1,5 @@
 import { Errno } from '../errno.ts';
-import { createIothHost, type IothHost } from '../ioth/host.ts';
+import type { IothHost } from '../ioth/host.ts';
 import { guestBinDir, type Listener } from '../native.ts';
 import type { MountRequest } from '../modules/define.ts';
 import { splitOptions } from '../modules/options.ts';
@@ -63,7 +63,6 @@ export interface MountCommand {
 export class Vm {
   /** The user who runs it. */
   readonly uid = process.geteuid!();
-  readonly ioth: IothHost;
   readonly rootView: View;
   readonly modules: ModuleRegistry;
   readonly processes: ProcessTable;
@@ -71,6 +70,7 @@ export class Vm {
   readonly #views = new Set<View>();
   readonly #guests = new Set<Guest>();
   readonly #listeners = new Set<Listener>();
+  #ioth: Promise<IothHost> | undefined;
   /** Mounts that are being taken down. */
   readonly #leaving = new Set<Mount>();
   /** True when guests may not bring modules of their own by path, because only chosen ones are trapped for. */
@@ -82,13 +82,18 @@ export class Vm {
   /** Use startVm(), which also inserts modules and mounts the stack. */
   constructor(options: VmOptions) {
     this.sealed = options.onlyModules ?? false;
-    this.ioth = createIothHost();
     this.rootView = new View(options.name ?? '');
     this.#views.add(this.rootView);
     const state: Inherited = { view: this.rootView, defaults: new Map(), special: false };
     this.modules = new ModuleRegistry(this);
     this.processes = new ProcessTable(state, (ended) => this.#processEnded(ended));
     this.#dispatcher = new Dispatcher(this, handlers, { measure: options.measure ?? false, tracer: options.tracer });
+  }
+
+  /** What the stacks of the VM share. Loaded when it is first asked for: a VM without stacks starts sooner. */
+  ioth(): Promise<IothHost> {
+    if (this.#closed && !this.#ioth) throw new Errno('ESHUTDOWN', 'the VM is closed');
+    return (this.#ioth ??= import('../ioth/host.ts').then(({ createIothHost }) => createIothHost()));
   }
 
   // -- Modules and mounts --------------------------------------------------------------------------------
@@ -235,6 +240,7 @@ export class Vm {
     void guest.exited.then(() => {
       this.#guests.delete(guest);
       this.processes.removeKeeper(launched.keeperPid);
+      this.processes.endStrays();
     });
     launched.go();
     return guest;
@@ -273,7 +279,7 @@ export class Vm {
       await within(PATIENCE, `unmounting ${mount.target}`, () => this.#takeDown(mount));
     }
     await this.modules.close();
-    await this.ioth.close();
+    await (await this.#ioth)?.close();
   }
 
   /** Changes what a process and its future children inherit (default stacks). */
