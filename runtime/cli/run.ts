@@ -94,18 +94,21 @@ const LAST_WORDS = 5000;
 /**
  * Errors that nobody handles come from modules, or are bugs of ours. A rejected promise concerns whoever waited for
  * it: it is logged, and the VM goes on. After an exception in the middle of something nothing can be relied upon: the
- * VM ends with status 125, rather than leave guests waiting for answers that will never come.
+ * VM ends with status 125, rather than leave guests waiting for answers that will never come. The result tells
+ * whether that has happened.
  */
-function surviveBugs(vm: Vm): void {
+function surviveBugs(vm: Vm): () => boolean {
+  let fatal = false;
   const words = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
   process.on('unhandledRejection', (error) => log.error(`internal error (a promise was rejected): ${words(error)}`));
-  process.once('uncaughtException', (error) => {
+  process.on('uncaughtException', (error) => {
     log.error(`internal error, the virtual machine ends: ${words(error)}`);
-    process.on('uncaughtException', (later) => log.error(`internal error: ${words(later)}`));
-    const end = () => process.exit(EXIT_FAILURE);
-    setTimeout(end, LAST_WORDS);
-    vm.close().then(end, end);
+    if (fatal) return;
+    fatal = true;
+    setTimeout(() => process.exit(EXIT_FAILURE), LAST_WORDS);
+    void vm.close();
   });
+  return () => fatal;
 }
 
 async function runInVm(request: RunRequest): Promise<GuestExit> {
@@ -117,7 +120,7 @@ async function runInVm(request: RunRequest): Promise<GuestExit> {
     ...(request.name === undefined ? {} : { name: request.name }),
     ...(trace ? { tracer: trace } : {}),
   });
-  surviveBugs(vm);
+  const broken = surviveBugs(vm);
   try {
     await prepare(vm, request);
     banner(request);
@@ -131,6 +134,7 @@ async function runInVm(request: RunRequest): Promise<GuestExit> {
     relaySignals(guest, () => void vm.close());
     log.info(`process ${guest.pid}: ${[command, ...args].join(' ')}`);
     const end = await guest.exited;
+    if (broken()) throw new Failure('the virtual machine was ended because of an internal error');
     if (request.stats) print(2, (await import('./stats.ts')).statsTable(vm.stats()));
     return end;
   } finally {

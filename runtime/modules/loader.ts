@@ -31,9 +31,13 @@ async function makeResolvable(): Promise<void> {
   resolvable = true;
   const { register } = await import('node:module');
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  // The thread of hooks gets a copy of the environment now: tsx, if it comes, is to leave no cache behind in the
+  // folder for temporary files. Guests do not see the variable.
+  process.env['TSX_DISABLE_CACHE'] = '1';
   register(new URL(`resolve-umvu.${extension === 'ts' ? 'mts' : 'mjs'}`, import.meta.url), {
     data: new URL(`../index.${extension}`, import.meta.url).href,
   });
+  delete process.env['TSX_DISABLE_CACHE'];
 }
 
 let typescript = false;
@@ -60,11 +64,17 @@ export async function loadModule(nameOrPath: string, cwd: string): Promise<Modul
   try {
     exported = await importFile(path);
   } catch (error) {
-    throw new Errno('ENOEXEC', `module «${nameOrPath}» cannot be loaded: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Errno(
+      'ENOEXEC',
+      `module «${nameOrPath}» cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   const made = exported['default'] as Partial<ModuleDefinition & StackDriver> | undefined;
   if (typeof made?.name !== 'string' || typeof made.create !== 'function') {
-    throw new Errno('EINVAL', `module «${nameOrPath}» has no default export made with defineModule() or defineStack()`);
+    throw new Errno(
+      'EINVAL',
+      `module «${nameOrPath}» has no default export made with defineModule() or defineStack()`,
+    );
   }
   return Array.isArray(made.syscalls) ? (made as ModuleDefinition) : moduleOfStack(made as StackDriver);
 }

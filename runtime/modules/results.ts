@@ -2,7 +2,8 @@
 import type { Mount } from '../vm/mounts.ts';
 import type { ModuleInstance, MountRequest } from './define.ts';
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null;
 const isOptionalFunction = (value: unknown): boolean => value === undefined || typeof value === 'function';
 
 /** `value`, what create() of module `name` returned. Throws TypeError where it is no ModuleInstance. */
@@ -25,9 +26,11 @@ function faultOf(mount: Record<string, unknown>, target: string): string | undef
   if (texts.length > 0) return `${texts.join(', ')}: no string`;
   if (mount['target'] !== target) return 'target: not that of the request';
   const { node, stack } = mount;
-  if (!isObject(node) || !isObject(node['attributes']) || typeof node['open'] !== 'function') return 'node: no VirtualNode';
+  if (!isObject(node) || !isObject(node['attributes']) || typeof node['open'] !== 'function')
+    return 'node: no VirtualNode';
   if (typeof mount['unmount'] !== 'function') return 'unmount: no function';
   if (!isOptionalFunction(mount['busy'])) return 'busy: no function';
-  if (stack !== undefined && !(isObject(stack) && typeof stack['socket'] === 'function')) return 'stack: no Stack';
+  if (stack !== undefined && !(isObject(stack) && typeof stack['socket'] === 'function'))
+    return 'stack: no Stack';
   return undefined;
 }

@@ -231,14 +231,14 @@ class RootGuest implements Launched {
     command.writeUInt32LE(type, 0);
     command.writeInt32LE(value, 4);
     this.#control.write(command);
+    // A guest of the same user may have stopped the keeper.
+    this.child.kill('SIGCONT');
   }
 
   go(): void {
     this.#command(COMMAND.GO, 0);
   }
   signal(signal: NodeJS.Signals | number): void {
-    // A guest of the same user may have stopped the keeper.
-    this.child.kill('SIGCONT');
     this.#command(COMMAND.SIGNAL, signalNumber(signal));
   }
   relay(signal: NodeJS.Signals | number): void {

@@ -76,6 +76,7 @@ async function vdens(at: Surroundings, speeds: Speeds): Promise<void> {
   const up = at.program('up', UP);
   const clients = at.program('clients.sh', `#!/bin/bash\n${clientsOf('', (kind) => KINDS[kind].address)}`);
   const script = `mkdir vdens; trap 'kill $(jobs -p) 2>/dev/null; rm -rf vdens' EXIT
+    export TMPDIR=$PWD/vdens
     vde_plug null:// hub://$PWD/vdens/hub </dev/null & sleep 0.3
     vdens vde://$PWD/vdens/hub ${up} 1 vde0 sh -c 'echo >vdens/ready; exec iperf3 -s' >/dev/null &
     while [[ ! -e vdens/ready ]]; do sleep 0.05; done; sleep 0.3

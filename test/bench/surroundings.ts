@@ -27,6 +27,8 @@ export class Surroundings {
   readonly micro = join(this.dir, 'micro');
 
   constructor() {
+    // vdens of root runs programs as a user who is not root outside.
+    chmodSync(this.dir, 0o755);
     const source = join(import.meta.dirname, 'micro.c');
     execFileSync('gcc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-o', this.micro, source], { stdio: 'inherit' });
     chmodSync(this.micro, 0o755);
