@@ -18,7 +18,7 @@ export function checkInstance(name: string, value: unknown): ModuleInstance {
 export function checkMount({ type, target }: MountRequest, value: unknown): Mount {
   const wrong = isObject(value) ? faultOf(value, target) : 'no object';
   if (wrong !== undefined) throw new TypeError(`mount() of type «${type}» returned no Mount: ${wrong}`);
-  return value as unknown as Mount;
+  return value as Mount;
 }
 
 function faultOf(mount: Record<string, unknown>, target: string): string | undefined {

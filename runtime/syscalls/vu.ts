@@ -110,8 +110,15 @@ function families(call: Call): number {
   return answerText(call, call.arg(2), call.arg(3), numbers.join(' '));
 }
 
+/** Only the user whose view it is may name it: others see the name too. */
 function setname(call: Call): number {
-  call.process.view.name = call.readString(call.arg(1), NAME_MAX);
+  const { view } = call.process;
+  requireOwner(call.process, view.owner ?? call.vm.uid);
+  const name = call.readString(call.arg(1), NAME_MAX);
+  // VU_INFO has a line for each value.
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (/[\u0000-\u001f\u007f]/.test(name)) throw new Errno('EINVAL');
+  view.name = name;
   return 0;
 }
 

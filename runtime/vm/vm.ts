@@ -191,7 +191,7 @@ export class Vm {
   newView(caller: Process): View {
     this.processes.adoptChildren(caller);
     const before = caller.view;
-    const view = new View(before.name, before);
+    const view = new View(before.name, before, caller.credentials()?.uid);
     this.#views.add(view);
     caller.view = view;
     caller.special = true;
@@ -224,7 +224,7 @@ export class Vm {
       command,
       args: [...args],
       env,
-      cwd: options.cwd ?? process.cwd(),
+      cwd: options.cwd,
       stdio: options.stdio ?? 'pipe',
       filter: buildFilter({ trap: [...this.#trapped], arch: 'x64' }),
       waitForAll: options.waitForAll ?? false,
