@@ -99,8 +99,11 @@ const LAST_WORDS = 5000;
  */
 function surviveBugs(vm: Vm): () => boolean {
   let fatal = false;
-  const words = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
-  process.on('unhandledRejection', (error) => log.error(`internal error (a promise was rejected): ${words(error)}`));
+  const words = (error: unknown): string =>
+    error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.on('unhandledRejection', (error) =>
+    log.error(`internal error (a promise was rejected): ${words(error)}`),
+  );
   process.on('uncaughtException', (error) => {
     log.error(`internal error, the virtual machine ends: ${words(error)}`);
     if (fatal) return;

@@ -9,14 +9,15 @@ import type { ModuleDefinition } from './define.ts';
 /** A module's name says where it is, without a path: letters, digits, `_` and `-`. */
 const NAME = /^[A-Za-z0-9_-]+$/;
 
+/** umvu's own modules. Those beside the running code first: dist/modules for dist/runtime, modules for runtime. */
+const OURS = [join(import.meta.dirname, '..', '..', 'modules'), join(projectRoot, 'modules')];
+
 /** Files that may hold module `name`, in the order in which they are tried. */
 function candidates(name: string, cwd: string): string[] {
   if (!NAME.test(name)) return [isAbsolute(name) ? name : resolve(cwd, name)];
   const own = (process.env['UMVU_MODULE_PATH'] ?? '').split(':').filter(Boolean);
   const user = join(process.env['HOME'] ?? '/', '.vu', 'modules');
-  // The sources beside the running code first: dist/modules for dist/runtime, modules for runtime.
-  const ours = [join(import.meta.dirname, '..', '..', 'modules'), join(projectRoot, 'modules')];
-  return [...own, user, ...ours].flatMap((folder) => [
+  return [...own, user, ...OURS].flatMap((folder) => [
     join(folder, name, 'index.js'),
     join(folder, name, 'index.ts'),
     join(folder, `${name}.js`),
@@ -43,7 +44,8 @@ async function makeResolvable(): Promise<void> {
 let typescript = false;
 /** Imports a file; TypeScript through tsx unless the program runs under it already. */
 async function importFile(path: string): Promise<Record<string, unknown>> {
-  await makeResolvable();
+  // Ours name the runtime by its path, and a thread for hooks takes 50 ms to start.
+  if (!OURS.some((folder) => path.startsWith(`${folder}/`))) await makeResolvable();
   if (path.endsWith('.ts') && !import.meta.url.endsWith('.ts') && !typescript) {
     // Not tsImport(): it would load a runtime of its own for the module, with other classes of the same names.
     const { register } = await import('tsx/esm/api');

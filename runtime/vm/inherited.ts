@@ -41,7 +41,8 @@ function givenDescriptors(): number[] {
       .map(Number)
       .filter((fd) => fd > 2)
       .flatMap(describe);
-    const bothEnds = ({ link, mode }: Descriptor) => all.some((other) => other.link === link && other.mode !== mode);
+    const bothEnds = ({ link, mode }: Descriptor) =>
+      all.some((other) => other.link === link && other.mode !== mode);
     const given = (descriptor: Descriptor) =>
       !descriptor.cloexec ||
       (!NODES_OWN.test(descriptor.link) && !(fstatSync(descriptor.fd).isFIFO() && bothEnds(descriptor)));

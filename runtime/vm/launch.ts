@@ -108,7 +108,8 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
 /** Says in words why the launcher could not be started. */
 function explain(error: Error, program: string, cwd: string | undefined): Error {
   if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return error;
-  if (cwd !== undefined && !existsSync(cwd)) return new Errno('ENOENT', `the working directory ${cwd} does not exist`);
+  if (cwd !== undefined && !existsSync(cwd))
+    return new Errno('ENOENT', `the working directory ${cwd} does not exist`);
   return new Errno('ENOENT', `the programs for guests are not built (${program}): run «npm run build»`);
 }
 

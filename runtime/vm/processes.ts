@@ -73,7 +73,8 @@ export class ProcessTable {
 
   /** Nobody tells of the end of a single thread: a process that has many, one after the other, would fill memory. */
   #forgetThreads(): void {
-    for (const [tid, { pid }] of this.#threads) if (tid !== pid && !belongs(tid, pid)) this.#threads.delete(tid);
+    for (const [tid, { pid }] of this.#threads)
+      if (tid !== pid && !belongs(tid, pid)) this.#threads.delete(tid);
     this.#manyThreads = Math.max(MANY_THREADS, 2 * this.#threads.size);
   }
 
@@ -131,7 +132,8 @@ export class ProcessTable {
   #end(pid: number): void {
     const process = this.#processes.get(pid);
     if (!process) return;
-    if (!process.exiting && process.special) for (const keeper of this.#keepers.keys()) this.#adopt(keeper, process);
+    if (!process.exiting && process.special)
+      for (const keeper of this.#keepers.keys()) this.#adopt(keeper, process);
     this.#processes.delete(pid);
     for (const [tid, owner] of this.#threads) if (owner === process) this.#threads.delete(tid);
     this.#watcher.remove(pid);

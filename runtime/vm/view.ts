@@ -51,7 +51,10 @@ export class View {
   /** Every path on which this view has something to say, for the quick test that most paths fail. */
   prefixes(): readonly string[] {
     return (this.#prefixes ??= [
-      ...new Set([...this.mounts.list().map((mount) => mount.target), ...this.rules.map((rule) => rule.prefix)]),
+      ...new Set([
+        ...this.mounts.list().map((mount) => mount.target),
+        ...this.rules.map((rule) => rule.prefix),
+      ]),
     ]);
   }
 

@@ -21,7 +21,14 @@ import { DEFAULT_STACK, View } from './view.ts';
 const PATIENCE = 3000;
 
 /** Calls that every VM traps: they are how guests ask for a view, and how lineage is kept. */
-export const CORE_CALLS: readonly SyscallName[] = ['vuctl', 'mount', 'umount2', 'fsopen', 'exit_group', 'prctl'];
+export const CORE_CALLS: readonly SyscallName[] = [
+  'vuctl',
+  'mount',
+  'umount2',
+  'fsopen',
+  'exit_group',
+  'prctl',
+];
 
 export interface VmOptions {
   /** Modules to insert at the start: names or paths. */
@@ -87,7 +94,10 @@ export class Vm {
     const state: Inherited = { view: this.rootView, defaults: new Map(), special: false };
     this.modules = new ModuleRegistry(this);
     this.processes = new ProcessTable(state, (ended) => this.#processEnded(ended));
-    this.#dispatcher = new Dispatcher(this, handlers, { measure: options.measure ?? false, tracer: options.tracer });
+    this.#dispatcher = new Dispatcher(this, handlers, {
+      measure: options.measure ?? false,
+      tracer: options.tracer,
+    });
   }
 
   /** What the stacks of the VM share. Loaded when it is first asked for: a VM without stacks starts sooner. */
@@ -113,9 +123,13 @@ export class Vm {
   }
 
   /** Mounts in a view, that of the VM by default. Throws Errno; ENODEV where no module serves the type. */
-  async mount(command: MountCommand, where: { view?: View; process?: Process; signal?: AbortSignal } = {}): Promise<void> {
+  async mount(
+    command: MountCommand,
+    where: { view?: View; process?: Process; signal?: AbortSignal } = {},
+  ): Promise<void> {
     const module = this.modules.forType(command.type);
-    if (!module?.instance.mount) throw new Errno('ENODEV', `no module serves type «${command.type}»: insert one with vu_insmod`);
+    if (!module?.instance.mount)
+      throw new Errno('ENODEV', `no module serves type «${command.type}»: insert one with vu_insmod`);
     const data = command.options ?? '';
     const request: MountRequest = {
       type: command.type,
@@ -258,7 +272,8 @@ export class Vm {
 
   stats(): VmStats {
     const calls: Record<string, CallStats> = {};
-    for (const [nr, stats] of this.#dispatcher.stats) if (stats.calls > 0) calls[byNumber.get(nr)?.name ?? String(nr)] = stats;
+    for (const [nr, stats] of this.#dispatcher.stats)
+      if (stats.calls > 0) calls[byNumber.get(nr)?.name ?? String(nr)] = stats;
     return { calls, processes: [...this.processes.all()].length };
   }
 

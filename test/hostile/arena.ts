@@ -2,11 +2,8 @@
  * Where attacks take place: a VM with two stacks on a hub, in which another guest pings all the time. Whatever a
  * hostile guest does, the ping loses nothing, the supervisor stays, and nothing of the attack is left.
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { until } from '../helpers/exec.ts';
-import { networkNamespaces } from '../helpers/leaks.ts';
 import { script, type ScriptOptions } from '../helpers/script.ts';
 import { expectTap } from '../helpers/tap.ts';
 import { sanitized, tree } from '../helpers/tree.ts';
@@ -19,64 +16,45 @@ const ROOM = sanitized ? 1 << 20 : 96 << 10;
 
 const PRELUDE = String.raw`
 two_stacks
-S=$(vuname -U)
+S=$(vuname -U) B=$(pgrep -P "$(vuname -U)" umvu-broker)
 # What the supervisor has open: sockets, and all else.
 sockets() { ls -l /proc/$S/fd | grep -c 'socket:' || true; }
 others() { ls -l /proc/$S/fd | grep -vc 'socket:' || true; }
+# The broker has a thread in each network namespace that it owns.
+namespaces() { ls /proc/$B/task | wc -l; }
 memory() { awk '/^VmRSS/{print $2}' /proc/$S/status; }
-b ping -nq -i 0.02 10.0.0.1 >ping.txt & PING=$!
+# Not b(): $! would be a shell, which ignores SIGINT.
+vustack /dev/net/b ping -nq -i 0.02 10.0.0.1 >ping.txt & PING=$!
 sleep 0.2
-BEFORE="$(sockets) $(others) $(memory)"
+BEFORE="$(sockets) $(others) $(namespaces) $(memory)"
 `;
 
 const EPILOGUE = String.raw`
 # The ends of processes, and what is taken down behind them.
 sleep 0.5
-echo "# arena $BEFORE $(sockets) $(others) $(memory)"
+echo "# arena $BEFORE $(sockets) $(others) $(namespaces) $(memory)"
 kill -INT $PING
 wait $PING || true
 echo "# arena $(grep -o '[0-9]* packets transmitted, [0-9]* received' ping.txt)"
 `;
 
-/** Network namespaces that brokers of the tree under test own at this moment. */
-function namespacesOfBrokers(): string[] {
-  const found: string[] = [];
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      if (!readlinkSync(`/proc/${pid}/exe`).startsWith(`${tree()}/native`)) continue;
-      if (!readFileSync(`/proc/${pid}/comm`, 'latin1').startsWith('umvu-broker')) continue;
-      for (const tid of readdirSync(`/proc/${pid}/task`)) found.push(readlinkSync(`/proc/${pid}/task/${tid}/ns/net`));
-    } catch {
-      // It has ended, or is another's.
-    }
-  }
-  const own = readlinkSync('/proc/self/ns/net');
-  return found.filter((name) => name !== own);
-}
-
-/** Does `run`, and checks that the network namespaces that brokers made meanwhile are gone afterwards. */
-export async function leavingNoNamespace<T>(run: () => Promise<T>): Promise<T> {
-  const seen = new Set<string>();
-  const look = () => namespacesOfBrokers().forEach((name) => seen.add(name));
-  const timer = setInterval(look, 100);
-  try {
-    return await run();
-  } finally {
-    clearInterval(timer);
-    await until('the end of all network namespaces', () => [...networkNamespaces()].every((name) => !seen.has(name)));
-  }
-}
-
 /** Runs the bash script `attack` in the arena as `who`; $TAP is the folder of test programs. Its output. */
 export async function inArena(who: Who, attack: string, options: ScriptOptions = {}): Promise<string> {
   const env = { TAP: join(tree(), 'guests/build/tap'), ...options.env };
-  const out = await leavingNoNamespace(() => script(who, PRELUDE + attack + EPILOGUE, { timeout: 40_000, ...options, env }));
+  const out = await script(who, PRELUDE + attack + EPILOGUE, { timeout: 40_000, ...options, env });
   const arena = [...out.matchAll(/^# arena (.*)$/gm)].map((line) => line[1] ?? '');
-  const [sockets = 0, others = 0, memory = 0, socketsAfter = 0, othersAfter = 0, memoryAfter = 0] = arena[0]?.split(' ').map(Number) ?? [];
+  const counts = arena[0]?.split(' ').map(Number) ?? [];
+  const [sockets = NaN, others = NaN, namespaces = NaN, memory = NaN] = counts;
+  const [socketsAfter, othersAfter, namespacesAfter, memoryAfter] = counts.slice(4);
   expect(socketsAfter, 'sockets of the supervisor').toBeLessThanOrEqual(sockets + IN_STORE);
   expect(othersAfter, 'other descriptors of the supervisor').toBeLessThanOrEqual(others + 2);
+  expect(namespacesAfter, 'network namespaces').toBe(namespaces);
   expect(memoryAfter, 'memory of the supervisor, KiB').toBeLessThan(memory + ROOM);
-  const [sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(arena[1] ?? '')?.slice(1).map(Number) ?? [];
+  const [sent, received] =
+    /(\d+) packets transmitted, (\d+) received/
+      .exec(arena[1] ?? '')
+      ?.slice(1)
+      .map(Number) ?? [];
   expect(sent).toBeGreaterThan(5);
   expect(received, 'replies to the other guest').toBe(sent);
   return out.replace(/^# arena .*\n/gm, '');
