@@ -131,7 +131,6 @@ function setname(call: Call): number {
   requireOwner(call.process, view.owner ?? call.vm.uid);
   const name = call.readString(call.arg(1), NAME_MAX);
   // VU_INFO has a line for each value.
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(name)) throw new Errno('EINVAL');
   view.name = name;
   return 0;

@@ -16,7 +16,7 @@ export function normalize(path: string): string {
 /** As realpath(3), or undefined. Asynchronous, because a path may lead to a server that is itself a guest (FUSE). */
 const real = async (path: string): Promise<string | undefined> => {
   try {
-    return (await realpath(Buffer.from(path, 'latin1'), 'latin1')) as string;
+    return await realpath(Buffer.from(path, 'latin1'), 'latin1');
   } catch {
     return undefined;
   }

@@ -24,7 +24,7 @@ async function program(who: Who, text: string): Promise<Record<string, unknown>>
     writeFileSync(file, PRELUDE + text);
     const [command, ...args] = [...becoming(who), ...nodeCommand(), file];
     const env = umvuEnvironment(work.path, { UMVU_TEST_RUN: work.path });
-    const { code, stdout, stderr, timedOut } = await exec(command!, args, {
+    const { code, stdout, stderr, timedOut } = await exec(command, args, {
       cwd: work.path,
       env,
       timeout: 30_000,
