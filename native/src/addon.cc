@@ -5,6 +5,7 @@
 #include "memory.h"
 #include "notify.h"
 #include "park.h"
+#include "socket.h"
 #include "watcher.h"
 #if __has_include("net/network_binding.h")
 #include "net/network_binding.h"
@@ -24,6 +25,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_door(env, exports);
   init_watcher(env, exports);
   init_park(env, exports);
+  init_socket(env, exports);
 #ifdef UMVU_HAS_NET
   init_network(env, exports);
 #endif

@@ -140,12 +140,24 @@ function applyInterface(stack: Stack, config: InterfaceConfig, fallback: string)
  * has been changed then), EOPNOTSUPP for autoconfiguration, ENODEV for an interface that does not exist, otherwise
  * what the stack answered.
  */
-export function applyConfig(stack: Stack, text: string, fallback = 'vde0'): number {
-  return applyInterfaces(stack, parseConfig(text).interfaces, fallback);
+export async function applyConfig(stack: Stack, text: string, options: ApplyOptions = {}): Promise<number> {
+  return applyInterfaces(stack, parseConfig(text).interfaces, options);
 }
 
+export interface ApplyOptions {
+  /** The interface that is meant where the configuration names none; vde0 by default. */
+  fallback?: string;
+  signal?: AbortSignal;
+}
+
+export const resolvconfOf = (stack: Stack): string | undefined => stack.resolvConf;
+
 /** As {@link applyConfig}, with a configuration that was parsed already. */
-export function applyInterfaces(stack: Stack, interfaces: InterfaceConfig[], fallback: string): number {
+export async function applyInterfaces(
+  stack: Stack,
+  interfaces: InterfaceConfig[],
+  { fallback = 'vde0' }: ApplyOptions,
+): Promise<number> {
   let done = 0;
   for (const config of interfaces) done |= applyInterface(stack, config, fallback);
   const { domains, dns } = storeOf(stack);

@@ -6,8 +6,8 @@
 /** Bytes that are not what they claim to be. `offset` is where, counted from the first byte parsed. */
 export class WireError extends Error {
   readonly offset: number;
-  constructor(offset: number, what: string) {
-    super(`netlink: ${what} (at byte ${offset})`);
+  constructor(offset: number, what: string, protocol = 'netlink') {
+    super(`${protocol}: ${what} (at byte ${offset})`);
     this.name = 'WireError';
     this.offset = offset;
   }
