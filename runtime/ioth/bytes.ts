@@ -82,17 +82,20 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#make(1), value);
+    const at = this.#make(1); // may replace the view
+    this.#view.setUint8(at, value);
     return this;
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#make(2), value);
+    const at = this.#make(2); // may replace the view
+    this.#view.setUint16(at, value);
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#make(4), value);
+    const at = this.#make(4); // may replace the view
+    this.#view.setUint32(at, value);
     return this;
   }
 

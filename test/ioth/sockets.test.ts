@@ -1,5 +1,5 @@
 /** The Berkeley calls on stacks of the kernel, and Node's own interfaces on them. */
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import http from 'node:http';
@@ -56,6 +56,10 @@ function use<T extends { close(): unknown }>(object: T): T {
 afterEach(() => {
   for (const each of used.splice(0)) each.close();
 });
+
+/** The error that `object` will emit. */
+const errorOf = (object: EventEmitter): Promise<Error> =>
+  new Promise((resolve) => object.once('error', (error: Error) => resolve(error)));
 
 /** A TCP connection from a to a listening socket of b. */
 async function connection() {
@@ -294,17 +298,14 @@ describe('node:net', () => {
   });
 
   it('reports errors as Node does', async () => {
-    const [refused] = (await once(
-      a.net.connect(1, '10.0.0.2').once('error', () => {}),
-      'error',
-    ).catch((e: unknown) => [e])) as [Error];
+    const refused = await errorOf(a.net.connect(1, '10.0.0.2'));
     expect(refused).toMatchObject({ code: 'ECONNREFUSED', syscall: 'connect', address: '10.0.0.2' });
     const server = use(b.net.createServer());
     server.listen(0, '10.0.0.77');
-    const [error] = (await new Promise((resolve) => server.once('error', (e) => resolve([e]))));
+    const error = await errorOf(server);
     expect(error).toMatchObject({ code: 'EADDRNOTAVAIL', syscall: 'bind', address: '10.0.0.77' });
     const lost = a.net.connect(1, 'no.such.name');
-    const [missing] = (await new Promise((resolve) => lost.once('error', (e) => resolve([e]))));
+    const missing = await errorOf(lost);
     expect(missing).toMatchObject({ code: 'ECONNREFUSED', hostname: 'no.such.name' });
   });
 
@@ -313,7 +314,7 @@ describe('node:net', () => {
     await once(outside, 'listening');
     const { port } = outside.address() as { port: number };
     const client = a.net.connect(port);
-    const [error] = (await new Promise((resolve) => client.once('error', (e) => resolve([e]))));
+    const error = await errorOf(client);
     expect(error).toMatchObject({ code: 'ECONNREFUSED' });
     outside.close();
   });
@@ -343,7 +344,7 @@ describe('node:dgram', () => {
     expect(((await once(server, 'message')) as [Buffer])[0].toString()).toBe('all');
     const taken = use(b.dgram.createSocket('udp6'));
     taken.bind(5007, '::');
-    const [error] = (await new Promise((resolve) => taken.once('error', (e) => resolve([e]))));
+    const error = await errorOf(taken);
     expect(error).toMatchObject({ code: 'EADDRINUSE' });
   });
 });

@@ -77,18 +77,21 @@ export class Resolver {
    */
   async resolve(name: string, type: RecordType, options: QueryOptions = {}): Promise<DnsRecord[]> {
     const syscall = `query${type.charAt(0)}${type.slice(1).toLowerCase()}`;
-    let problem: DnsError | undefined;
+    const problems: DnsError[] = [];
     for (const candidate of this.#candidates(name, options.search ?? true, syscall)) {
       try {
         return await this.#records(candidate, type, syscall, options);
       } catch (error) {
         if (!(error instanceof DnsError)) throw error;
-        // That the name exists says more than that another one does not.
-        if (problem?.code !== 'ENODATA') problem = new DnsError(error.code, syscall, name, error.cause);
-        if (error.code !== 'ENOTFOUND' && error.code !== 'ENODATA') break;
+        const problem = new DnsError(error.code, syscall, name, error.cause);
+        if (error.code === 'ETIMEOUT' || error.code === 'ECONNREFUSED' || error.code === 'EBADNAME')
+          throw problem;
+        // What is wrong with the name itself matters more than that its other meanings do not exist either.
+        if (candidate === name) problems.unshift(problem);
+        else problems.push(problem);
       }
     }
-    throw problem ?? new DnsError('ENOTFOUND', syscall, name);
+    throw problems.find(({ code }) => code === 'ENODATA') ?? problems[0]!;
   }
 
   /** The answer of the first server that has one, whatever it says. Throws DnsError when there is none. */

@@ -13,7 +13,7 @@ type Attempt = () => number;
 interface Call {
   attempt: Attempt;
   settle: (result: number) => void;
-  fail: (error: unknown) => void;
+  fail: (error: Error) => void;
 }
 
 /** What a call may be given to be called off; the promise is rejected with the signal's reason. */
