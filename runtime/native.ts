@@ -155,8 +155,8 @@ export const READY = { READ: 1, WRITE: 2 } as const;
 
 /** Tells on the event loop when a descriptor, which it does not own, is ready. Sets O_NONBLOCK on it. */
 export interface Readiness {
-  /** From now on `onReady` is called as long as any of `events` holds; 0 ends that. Keeps the process alive meanwhile. */
-  want(events: number): void;
+  /** From now on `onReady` is called as long as any of `events` holds; 0 ends that. */
+  want(events: number, keepsProcessAlive: boolean): void;
   /** Must be called before the descriptor is closed or handed on. Idempotent. */
   close(): void;
 }

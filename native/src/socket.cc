@@ -111,11 +111,12 @@ class Readiness : public Napi::ObjectWrap<Readiness> {
   void Want(const Napi::CallbackInfo& info) {
     if (handle_ == nullptr) return;
     wanted_ = info[0].As<Napi::Number>().Int32Value();
-    if (wanted_ == 0) {
+    if (wanted_ == 0 || !info[1].ToBoolean()) {
       uv_unref(handle_);
-      return;
+    } else {
+      uv_ref(handle_);
     }
-    uv_ref(handle_);
+    if (wanted_ == 0) return;
     if ((wanted_ & ~polled_) != 0) Poll(wanted_);
   }
 

@@ -8,7 +8,7 @@
 import net from 'node:net';
 import { readFileSync } from 'node:fs';
 import { Errno } from '../errno.ts';
-import { applyConfig, parseConfig, resolvconfOf } from './config/index.ts';
+import { type ApplyOptions, applyConfig, parseConfig, resolvconfOf } from './config/index.ts';
 import { StackDns } from './dns/promises.ts';
 import type { IothHost } from './host.ts';
 import { NetlinkClient } from './netlink/index.ts';
@@ -95,8 +95,8 @@ export class IothStack {
   }
 
   /** Configures the stack (ioth_config(3)); the result is a mask of CONFIGURED. */
-  config(text: string, options: { signal?: AbortSignal } = {}): Promise<number> {
-    return applyConfig(this.stack, text, { ...options, fallback: this.#defaultInterface });
+  config(text: string, options: ApplyOptions = {}): Promise<number> {
+    return applyConfig(this.stack, text, { fallback: this.#defaultInterface, ...options });
   }
 
   /** As ioth_resolvconf(3): the text when it has changed since the last call, otherwise undefined. */

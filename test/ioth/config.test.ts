@@ -94,14 +94,16 @@ describe('configurations', () => {
     expect(error.message).toContain('character 5');
   });
 
-  it.each(['dhcp', 'dhcpv6', 'rd', 'slaac', 'auto', 'auto6'])(
-    'say that %s is not there yet',
-    async (word) => {
-      const error = await failure(() => parseConfig(word));
-      expect(error.code).toBe('EOPNOTSUPP');
-      expect(error.message).toMatch(/autoconfiguration.*ip=.*gw=.*dns=/);
-    },
-  );
+  it.each([
+    ['dhcp', 'dhcp'], ['dhcp4', 'dhcp'], ['dhcpv4', 'dhcp'], ['dhcp6', 'dhcp6'], ['dhcpv6', 'dhcp6'], ['rd', 'rd'],
+    ['rd6', 'rd'], ['auto', 'eth dhcp dhcp6 rd'], ['auto4', 'eth dhcp'], ['autov4', 'eth dhcp'],
+    ['auto6', 'eth dhcp6 rd'], ['autov6', 'eth dhcp6 rd'], ['slaac', ''], ['eth', 'eth'],
+  ])('start with %s what it stands for, and undo it with a dash', (word, sources) => {
+    const [config] = parseConfig(word).interfaces;
+    expect([...(config!.eth ? ['eth'] : []), ...config!.sources].join(' ')).toBe(sources);
+    expect(config!.slaac).toBe(word === 'slaac');
+    if (word !== 'slaac') expect([...parseConfig(`-${word}`).interfaces[0]!.undo].join(' ')).toBe(sources);
+  }); // prettier-ignore
 
   it('are about one interface, or have a section for each', () => {
     const names = (text: string) =>

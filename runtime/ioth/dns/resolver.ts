@@ -3,6 +3,7 @@ import { Errno } from '../../errno.ts';
 import { formatIp, parseIp } from '../netlink/address.ts';
 import type { InetAddress } from '../socket/address.ts';
 import { AF } from '../stack.ts';
+import { Timeout, within } from '../time.ts';
 import { DnsError, type DnsErrorCode } from './error.ts';
 import { Exchange, type SocketSource } from './exchange.ts';
 import { Hosts, type ResolvConf, parseResolvConf } from './files.ts';
@@ -33,8 +34,6 @@ const RCODES: Record<number, DnsErrorCode> = {
   [RCODE.NOT_IMPLEMENTED]: 'ENOTIMP',
   [RCODE.REFUSED]: 'EREFUSED',
 };
-
-class Timeout extends Error {}
 
 /** The records of `type` in `reply` for `name`, along its aliases; `alias` is the last one where they lead on. */
 function follow(reply: DnsMessage, name: string, type: RecordType): { records: DnsRecord[]; alias?: string } {
@@ -234,24 +233,6 @@ function reader(conf: NonNullable<ResolverOptions['conf']>): () => ResolvConf {
     if (last?.text !== text) last = { text, conf: parseResolvConf(text) };
     return last.conf;
   };
-}
-
-/** Gives `use` a signal that says Timeout after `ms`, or what `signal` says. */
-async function within<T>(
-  ms: number,
-  signal: AbortSignal | undefined,
-  use: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(new Timeout(`no answer within ${ms} ms`)), ms);
-  const aborted = (): void => limit.abort(signal?.reason);
-  signal?.addEventListener('abort', aborted, { once: true });
-  try {
-    return await use(limit.signal);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', aborted);
-  }
 }
 
 /** The name whose PTR records name an address: `1.0.0.10.in-addr.arpa` (RFC 1035 §3.5, 3596 §2.5). */

@@ -35,6 +35,8 @@ export class CallQueue {
   #readiness: Readiness | undefined;
   #ended: Error | undefined;
   #burst = 0;
+  /** Whether a call that waits keeps the program alive. */
+  keepsAlive = true;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -99,7 +101,7 @@ export class CallQueue {
     const { read, write } = this.#calls;
     const wanted = (read.length > 0 ? READY.READ : 0) | (write.length > 0 ? READY.WRITE : 0);
     if (wanted !== 0) this.#readiness ??= new (native().Readiness)(this.#fd, (events) => this.#ready(events));
-    this.#readiness?.want(wanted);
+    this.#readiness?.want(wanted, this.keepsAlive);
   }
 
   #ready(events: number): void {

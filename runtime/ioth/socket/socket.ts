@@ -239,6 +239,12 @@ export class Socket {
     return fd;
   }
 
+  /** From now on a call that waits does not keep the program alive. */
+  unref(): this {
+    this.#queue.keepsAlive = false;
+    return this;
+  }
+
   [Symbol.dispose](): void {
     this.close();
   }
