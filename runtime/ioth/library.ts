@@ -163,7 +163,8 @@ export class IothStack {
 
 function shut(object: unknown, error: Error): void {
   try {
-    if (object instanceof net.Socket) object.destroy(error);
+    // A program that closed the stack itself need not listen to errors for that.
+    if (object instanceof net.Socket) object.destroy(object.listenerCount('error') > 0 ? error : undefined);
     else (object as { close(): void } | undefined)?.close();
   } catch {
     // It was closed already.
