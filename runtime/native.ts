@@ -150,6 +150,17 @@ export interface PathTable {
   resolve(tid: number, pid: number, dirfd: number, path: number | string, flags: number): string | undefined;
 }
 
+/** What a {@link Readiness} waits for and reports; a mask. */
+export const READY = { READ: 1, WRITE: 2 } as const;
+
+/** Tells on the event loop when a descriptor, which it does not own, is ready. Sets O_NONBLOCK on it. */
+export interface Readiness {
+  /** From now on `onReady` is called as long as any of `events` holds; 0 ends that. */
+  want(events: number, keepsProcessAlive: boolean): void;
+  /** Must be called before the descriptor is closed or handed on. Idempotent. */
+  close(): void;
+}
+
 export interface NativeAddon {
   /** Listens on `fd` (owned from then on); the slot is filled before each `onCall`. */
   Listener: new (fd: number, slot: Uint32Array, onCall: () => number, onEnd: () => void) => Listener;
@@ -184,6 +195,27 @@ export interface NativeAddon {
    * (-ETIMEDOUT after `timeoutMs`, -EPIPE when the peer is gone).
    */
   request(fd: number, request: Uint8Array, reply: Uint8Array, fds: Int32Array, timeoutMs: number): number;
+  Readiness: new (fd: number, onReady: (events: number) => void) => Readiness;
+  /** sendmsg(2) without waiting and without SIGPIPE. At most 64 pieces. The bytes sent, or a negated errno. */
+  sendMessage(
+    fd: number,
+    pieces: Uint8Array | readonly Uint8Array[],
+    flags: number,
+    name: Uint8Array | null,
+    control: Uint8Array | null,
+  ): number;
+  /**
+   * recvmsg(2) without waiting. `lengths` receives the lengths of name and control and the flags of the message.
+   * The bytes received, or a negated errno.
+   */
+  receiveMessage(
+    fd: number,
+    pieces: Uint8Array | readonly Uint8Array[],
+    flags: number,
+    name: Uint8Array | null,
+    control: Uint8Array | null,
+    lengths: Int32Array,
+  ): number;
   /** A pair of AF_UNIX sockets (close-on-exec), or a negated errno. `type` as for socketpair(2). */
   socketPair(type: number): [number, number] | number;
   /**

@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "notify.h"
 #include "park.h"
+#include "socket.h"
 #include "watcher.h"
 #if __has_include("net/network_binding.h")
 #include "net/network_binding.h"
@@ -27,6 +28,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_door(env, exports);
   init_watcher(env, exports);
   init_park(env, exports);
+  init_socket(env, exports);
 #ifdef UMVU_HAS_NET
   [[maybe_unused]] net::Pump* pump = init_network(env, exports);
 #ifdef UMVU_LWIP

@@ -15,6 +15,7 @@ int uv_poll_start(uv_abi_handle* handle, int events, void (*cb)(uv_abi_handle*, 
 int uv_poll_stop(uv_abi_handle* handle);
 void uv_close(uv_abi_handle* handle, void (*cb)(uv_abi_handle*));
 int uv_is_closing(const uv_abi_handle* handle);
+void uv_ref(uv_abi_handle* handle);
 void uv_unref(uv_abi_handle* handle);
 void* uv_handle_get_data(const uv_abi_handle* handle);
 void uv_handle_set_data(uv_abi_handle* handle, void* data);

@@ -46,7 +46,7 @@ export async function newStackFromConfig(text: string, host: IothHost = sharedHo
   const interfaces = config.vnls.map(splitInterface);
   const stack = await newStack(config.stack ?? '', interfaces, {}, host);
   try {
-    applyInterfaces(stack, config.interfaces, interfaces[0]?.name ?? 'vde0');
+    await applyInterfaces(stack, config.interfaces, { fallback: interfaces[0]?.name ?? 'vde0' });
     return stack;
   } catch (error) {
     await stack.close();

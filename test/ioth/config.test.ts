@@ -94,14 +94,16 @@ describe('configurations', () => {
     expect(error.message).toContain('character 5');
   });
 
-  it.each(['dhcp', 'dhcpv6', 'rd', 'slaac', 'auto', 'auto6'])(
-    'say that %s is not there yet',
-    async (word) => {
-      const error = await failure(() => parseConfig(word));
-      expect(error.code).toBe('EOPNOTSUPP');
-      expect(error.message).toMatch(/autoconfiguration.*ip=.*gw=.*dns=/);
-    },
-  );
+  it.each([
+    ['dhcp', 'dhcp'], ['dhcp4', 'dhcp'], ['dhcpv4', 'dhcp'], ['dhcp6', 'dhcp6'], ['dhcpv6', 'dhcp6'], ['rd', 'rd'],
+    ['rd6', 'rd'], ['auto', 'eth dhcp dhcp6 rd'], ['auto4', 'eth dhcp'], ['autov4', 'eth dhcp'],
+    ['auto6', 'eth dhcp6 rd'], ['autov6', 'eth dhcp6 rd'], ['slaac', ''], ['eth', 'eth'],
+  ])('start with %s what it stands for, and undo it with a dash', (word, sources) => {
+    const [config] = parseConfig(word).interfaces;
+    expect([...(config!.eth ? ['eth'] : []), ...config!.sources].join(' ')).toBe(sources);
+    expect(config!.slaac).toBe(word === 'slaac');
+    if (word !== 'slaac') expect([...parseConfig(`-${word}`).interfaces[0]!.undo].join(' ')).toBe(sources);
+  }); // prettier-ignore
 
   it('are about one interface, or have a section for each', () => {
     const names = (text: string) =>
@@ -175,16 +177,16 @@ describe('a stack', () => {
   it('answers the vectors of ioth_config (IOTH-FACTS §2.8)', async () => {
     const stack = await newStack('vdestack', [{ vnl: 'null://' }], {}, host);
     const isUp = () => (link(stack, 2).flags & 1) === 1;
-    expect(applyConfig(stack, '')).toBe(0);
-    expect(applyConfig(stack, 'mac=02:00:00:00:00:09')).toBe(0);
+    expect(await applyConfig(stack, '')).toBe(0);
+    expect(await applyConfig(stack, 'mac=02:00:00:00:00:09')).toBe(0);
     expect(isUp()).toBe(false);
-    expect(applyConfig(stack, 'eth,fqdn=renzo.hash.local')).toBe(CONFIGURED.ETH);
+    expect(await applyConfig(stack, 'eth,fqdn=renzo.hash.local')).toBe(CONFIGURED.ETH);
     expect(formatMac(link(stack, 2).address!)).toBe('06:cc:80:65:d0:3a');
     expect(isUp()).toBe(true);
-    expect(applyConfig(stack, 'ip=10.0.0.1/24')).toBe(CONFIGURED.STATIC);
-    expect(applyConfig(stack, 'eth ip=10.0.0.3')).toBe(3);
-    expect(applyConfig(stack, "eth;ip='10.0.0.4/16'")).toBe(3);
-    expect(applyConfig(stack, '-eth')).toBe(0);
+    expect(await applyConfig(stack, 'ip=10.0.0.1/24')).toBe(CONFIGURED.STATIC);
+    expect(await applyConfig(stack, 'eth ip=10.0.0.3')).toBe(3);
+    expect(await applyConfig(stack, "eth;ip='10.0.0.4/16'")).toBe(3);
+    expect(await applyConfig(stack, '-eth')).toBe(0);
     expect(isUp()).toBe(false);
     await stack.close();
   });
@@ -192,15 +194,15 @@ describe('a stack', () => {
   it('accumulates, takes back and can be configured twice', async () => {
     const stack = await newStack('vdestack', [{ vnl: 'null://' }], {}, host);
     const config = 'eth,ip=10.0.0.1,gw=10.0.0.254,dns=10.0.0.53';
-    applyConfig(stack, config);
-    applyConfig(stack, config);
-    applyConfig(stack, 'ip=10.0.0.2,dns=fc00::53');
+    await applyConfig(stack, config);
+    await applyConfig(stack, config);
+    await applyConfig(stack, 'ip=10.0.0.2,dns=fc00::53');
     expect(addresses(stack, 2)).toEqual(['10.0.0.1/24', '10.0.0.2/24']);
     expect(stack.resolvConf).toBe('nameserver fc00::53\nnameserver 10.0.0.53\n');
-    applyConfig(stack, '-gw,-ip,-dns,-dhcp,ip=10.0.0.9');
+    await applyConfig(stack, '-gw,-ip,-dns,-dhcp,ip=10.0.0.9');
     expect(addresses(stack, 2)).toEqual(['10.0.0.9/24']);
     expect(stack.resolvConf).toBeUndefined();
-    applyConfig(stack, 'gw=10.0.0.1');
+    await applyConfig(stack, 'gw=10.0.0.1');
     expect(await failure(() => applyConfig(stack, 'gw=10.0.0.2'))).toMatchObject({ code: 'EEXIST' });
     await stack.close();
   });

@@ -1,50 +1,27 @@
 /** Applies a configuration to a stack, and remembers what it did so that later ones can add to it or undo it. */
 import { Errno } from '../../errno.ts';
-import { logger } from '../../log.ts';
+import { complain, logger } from '../../log.ts';
 import { NetlinkClient, formatIp } from '../netlink/index.ts';
 import { AF, type Stack } from '../stack.ts';
+import { startDhcp4 } from './dhcp4/client.ts';
+import { startDhcp6 } from './dhcp6/client.ts';
 import { hashMac } from './hash.ts';
-import { type InterfaceConfig, type WordAddress, parseConfig } from './parse.ts';
-import { resolvConf } from './resolv.ts';
+import { type InterfaceConfig, parseConfig } from './parse.ts';
+import { startRouter } from './router/client.ts';
+import { type Interface, type Source, type SourceName, TIMING, type Timing } from './source.ts';
+import { type Records, storeOf } from './store.ts';
 
 const log = logger('ioth');
 
 /** Bits of {@link applyConfig}'s result: what was done (ioth_config(3)). */
-export const CONFIGURED = { STATIC: 1, ETH: 2 } as const;
+export const CONFIGURED = { STATIC: 1, ETH: 2, DHCP: 4, DHCP6: 8, RD: 16 } as const;
 
-/** The static records of one interface. */
-interface Records {
-  addresses: InterfaceConfig['addresses'];
-  gateways: WordAddress[];
-}
-
-/** What was configured in one stack. Name servers are for all of it: it has one resolv.conf(5). */
-interface Store {
-  /** By index of the interface. */
-  interfaces: Map<number, Records>;
-  dns: WordAddress[];
-  domains: string[];
-}
-
-const stores = new WeakMap<Stack, Store>();
-
-function storeOf(stack: Stack): Store {
-  let store = stores.get(stack);
-  if (store === undefined) stores.set(stack, (store = { interfaces: new Map(), dns: [], domains: [] }));
-  return store;
-}
-
-function recordsOf(store: Store, index: number): Records {
-  let records = store.interfaces.get(index);
-  if (records === undefined) store.interfaces.set(index, (records = { addresses: [], gateways: [] }));
-  return records;
-}
+const LINK_WORDS = ['eth', 'ip', 'gw', 'dhcp', 'dhcp6', 'rd'] as const;
 
 /** What must be done in the stack itself; the rest is only text for resolv.conf(5). */
-function touchesLink({ eth, addresses, gateways, undo }: InterfaceConfig): boolean {
-  return (
-    eth || addresses.length + gateways.length > 0 || (['eth', 'ip', 'gw'] as const).some((u) => undo.has(u))
-  );
+function touchesLink({ eth, sources, debug, addresses, gateways, undo }: InterfaceConfig): boolean {
+  const more = addresses.length + gateways.length + sources.size > 0;
+  return eth || debug || more || LINK_WORDS.some((word) => undo.has(word));
 }
 
 const isStatic = ({ addresses, gateways, dns, domains }: InterfaceConfig): boolean =>
@@ -77,7 +54,7 @@ function act(what: string, fine: string[], action: () => void): void {
   }
 }
 
-function undo(client: NetlinkClient, index: number, config: InterfaceConfig, records: Records): void {
+function undoStatic(client: NetlinkClient, index: number, config: InterfaceConfig, records: Records): void {
   if (config.undo.has('gw')) {
     for (const gateway of records.gateways.splice(0)) {
       const route = { family: gateway.family, gateway, index };
@@ -91,7 +68,6 @@ function undo(client: NetlinkClient, index: number, config: InterfaceConfig, rec
       );
     }
   }
-  if (config.undo.has('eth')) client.setUp(index, false);
 }
 
 /** `eth`: the address if one is known, then up. Unlike iothconf nothing waits: the link is there at once. */
@@ -115,41 +91,146 @@ function doStatic(client: NetlinkClient, index: number, config: InterfaceConfig,
   }
 }
 
-function applyInterface(stack: Stack, config: InterfaceConfig, fallback: string): number {
+const SOURCES: Record<SourceName, { bit: number; start: StartSource }> = {
+  rd: { bit: CONFIGURED.RD, start: (link, { slaac }, signal) => startRouter(link, { slaac }, signal) },
+  dhcp6: { bit: CONFIGURED.DHCP6, start: (link, _config, signal) => startDhcp6(link, signal) },
+  dhcp: { bit: CONFIGURED.DHCP, start: (link, _config, signal) => startDhcp4(link, signal) },
+};
+/** The order of the original. They wait for different answers, so they run at the same time. */
+const ORDER = ['rd', 'dhcp6', 'dhcp'] as const;
+
+type StartSource = (
+  link: Interface,
+  config: InterfaceConfig,
+  signal: AbortSignal,
+) => Promise<Source | undefined>;
+
+/** Starts a source; one that fails has just not given anything (IOTH-FACTS §2.6). */
+async function startSource(
+  name: SourceName,
+  link: Interface,
+  config: InterfaceConfig,
+  records: Records,
+  signal: AbortSignal,
+): Promise<number> {
+  await records.sources.get(name)?.undo();
+  records.sources.delete(name);
+  try {
+    const source = await SOURCES[name].start(link, config, signal);
+    if (source === undefined) return 0;
+    if (signal.aborted) {
+      await source.close();
+      return 0;
+    }
+    records.sources.set(name, source);
+    return SOURCES[name].bit;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof Errno)) throw error;
+    log.warn(`${name}: ${error.message}`);
+    return 0;
+  }
+}
+
+async function startSources(
+  stack: Stack,
+  index: number,
+  config: InterfaceConfig,
+  options: ApplyOptions,
+): Promise<number> {
   const store = storeOf(stack);
+  const link: Interface = {
+    stack,
+    index,
+    mac: NetlinkClient.with(stack, (client) => client.mac(index)),
+    ...(config.fqdn === undefined ? {} : { fqdn: config.fqdn }),
+    timing: { ...TIMING, ...options.timing },
+    changed: () => store.refresh(),
+  };
+  const signal = options.signal ? AbortSignal.any([options.signal, store.life.signal]) : store.life.signal;
+  const records = store.recordsOf(index);
+  const wanted = ORDER.filter((name) => config.sources.has(name));
+  const bits = await Promise.all(wanted.map((name) => startSource(name, link, config, records, signal)));
+  return bits.reduce((mask, bit) => mask | bit, 0);
+}
+
+function show(index: number, { addresses, gateways, sources }: Records): void {
+  const lines = [
+    ...addresses.map(({ text }) => `static: ${text}`),
+    ...gateways.map(({ text }) => `static: ${text}`),
+    ...ORDER.flatMap((name) => sources.get(name)?.describe() ?? []),
+  ];
+  for (const line of lines) complain(`interface ${index}: ${line}`);
+}
+
+/** Undoes, then does, in the order of the original (IOTH-FACTS §2.3). */
+async function applyToLink(stack: Stack, config: InterfaceConfig, options: ApplyOptions): Promise<number> {
+  const store = storeOf(stack);
+  const index = NetlinkClient.with(stack, (client) => findIndex(client, config, options.fallback ?? 'vde0'));
+  const records = store.recordsOf(index);
+  NetlinkClient.with(stack, (client) => undoStatic(client, index, config, records));
+  for (const name of ORDER) {
+    if (!config.undo.has(name)) continue;
+    await records.sources.get(name)?.undo();
+    records.sources.delete(name);
+  }
+  NetlinkClient.with(stack, (client) => {
+    if (config.undo.has('eth')) client.setUp(index, false);
+    if (config.eth) doEth(client, index, config);
+  });
+  const done = config.sources.size > 0 ? await startSources(stack, index, config, options) : 0;
+  NetlinkClient.with(stack, (client) => doStatic(client, index, config, records));
+  if (config.debug) show(index, records);
+  return done;
+}
+
+async function applyInterface(stack: Stack, config: InterfaceConfig, options: ApplyOptions): Promise<number> {
+  const store = storeOf(stack);
+  let done = 0;
   if (touchesLink(config) || config.iface !== undefined || config.ifindex !== undefined) {
-    NetlinkClient.with(stack, (client) => {
-      const index = findIndex(client, config, fallback);
-      const records = recordsOf(store, index);
-      undo(client, index, config, records);
-      if (config.eth) doEth(client, index, config);
-      doStatic(client, index, config, records);
-    });
+    done = await applyToLink(stack, config, options);
   }
   if (config.undo.has('dns')) store.dns = [];
   if (config.undo.has('domain')) store.domains = [];
   store.dns.push(...config.dns);
   store.domains.push(...config.domains);
-  return (isStatic(config) ? CONFIGURED.STATIC : 0) | (config.eth ? CONFIGURED.ETH : 0);
+  return done | (isStatic(config) ? CONFIGURED.STATIC : 0) | (config.eth ? CONFIGURED.ETH : 0);
+}
+
+export interface ApplyOptions {
+  /** The interface that is meant where the configuration names none; vde0 by default. */
+  fallback?: string;
+  /** Ends the waits of autoconfiguration; what was done until then stays. */
+  signal?: AbortSignal;
+  timing?: Partial<Timing>;
 }
 
 /**
- * Configures `stack` by an IoTh string (ioth_config(3)): first what the words undo, then `eth`, then the static
- * words; then it renews {@link Stack.resolvConf}. `fallback` is the interface that is meant where the string names
- * none. Returns a mask of {@link CONFIGURED}. Throws Errno: EINVAL for a word that is unknown or malformed (nothing
- * has been changed then), EOPNOTSUPP for autoconfiguration, ENODEV for an interface that does not exist, otherwise
- * what the stack answered.
+ * Configures `stack` by an IoTh string (ioth_config(3)): first what the words undo, then `eth`, then the sources of
+ * autoconfiguration, then the static words; then it renews {@link Stack.resolvConf}. What sources gave is kept valid until
+ * it is undone or the stack is closed. Returns a mask of {@link CONFIGURED}; a source that gave nothing is not in it. Throws
+ * Errno: EINVAL for a word that is unknown or malformed (nothing has been changed then), ENODEV for an interface that does
+ * not exist, otherwise what the stack answered.
  */
-export function applyConfig(stack: Stack, text: string, fallback = 'vde0'): number {
-  return applyInterfaces(stack, parseConfig(text).interfaces, fallback);
+export async function applyConfig(stack: Stack, text: string, options: ApplyOptions = {}): Promise<number> {
+  return applyInterfaces(stack, parseConfig(text).interfaces, options);
 }
 
 /** As {@link applyConfig}, with a configuration that was parsed already. */
-export function applyInterfaces(stack: Stack, interfaces: InterfaceConfig[], fallback: string): number {
-  let done = 0;
-  for (const config of interfaces) done |= applyInterface(stack, config, fallback);
-  const { domains, dns } = storeOf(stack);
-  stack.resolvConf = resolvConf(domains, dns);
-  log.debug(`${stack.driver}: configured (mask ${done})`);
-  return done;
+export function applyInterfaces(
+  stack: Stack,
+  interfaces: InterfaceConfig[],
+  options: ApplyOptions = {},
+): Promise<number> {
+  const store = storeOf(stack);
+  return store.inTurn(async () => {
+    let done = 0;
+    for (const config of interfaces) done |= await applyInterface(stack, config, options);
+    store.refresh();
+    log.debug(`${stack.driver}: configured (mask ${done})`);
+    return done;
+  });
 }
+
+/** As ioth_resolvconf(3): the text of resolv.conf(5) when it has changed since the last call, otherwise undefined. */
+export const resolvconfOf = (stack: Stack): string | undefined => storeOf(stack).takeResolvConf();

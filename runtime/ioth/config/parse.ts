@@ -1,7 +1,7 @@
 /** What the words of a configuration ask for (IOTH-FACTS §2.2). Nothing is applied here. */
-import { Errno } from '../../errno.ts';
 import { type IpAddress, parseIp, parseMac } from '../netlink/address.ts';
 import { AF } from '../stack.ts';
+import type { SourceName } from './source.ts';
 import { type Word, badWord, parseWords } from './words.ts';
 
 /** An address with the word that asked for it, for messages. */
@@ -15,6 +15,12 @@ export interface InterfaceConfig {
   iface?: string;
   ifindex?: number;
   eth: boolean;
+  /** Where addresses are to come from. */
+  sources: Set<SourceName>;
+  /** Whether `rd` makes addresses of prefixes. */
+  slaac: boolean;
+  /** Whether what is known is to be shown. */
+  debug: boolean;
   mac?: Uint8Array;
   fqdn?: string;
   addresses: (WordAddress & { prefixLength: number })[];
@@ -24,7 +30,7 @@ export interface InterfaceConfig {
   /** What earlier calls did and this one takes back, before it does anything. */
   undo: Set<Undo>;
 }
-export type Undo = 'eth' | 'ip' | 'gw' | 'dns' | 'domain';
+export type Undo = 'eth' | 'ip' | 'gw' | 'dns' | 'domain' | SourceName;
 
 /** A whole configuration string. */
 export interface Config {
@@ -33,24 +39,27 @@ export interface Config {
   interfaces: InterfaceConfig[];
 }
 
-const AUTO = 'autoconfiguration is not available yet; give static words instead: eth,ip=A/LEN,gw=A,dns=A';
-const AUTO_WORDS = new Set(
-  'dhcp dhcp4 dhcpv4 dhcp6 dhcpv6 rd rd6 slaac auto auto4 autov4 auto6 autov6'.split(' '),
-);
-/** Undoing what never happened is no error, so the sources of addresses are known here. */
+/** What each word of a source starts (IOTH-FACTS §2.2); `auto` does not make addresses of prefixes. */
+const START: Record<string, ('eth' | SourceName)[]> = {
+  eth: ['eth'],
+  dhcp: ['dhcp'], dhcp4: ['dhcp'], dhcpv4: ['dhcp'],
+  dhcp6: ['dhcp6'], dhcpv6: ['dhcp6'],
+  rd: ['rd'], rd6: ['rd'],
+  auto: ['eth', 'dhcp', 'dhcp6', 'rd'],
+  auto4: ['eth', 'dhcp'], autov4: ['eth', 'dhcp'],
+  auto6: ['eth', 'dhcp6', 'rd'], autov6: ['eth', 'dhcp6', 'rd'],
+}; // prettier-ignore
 const UNDO: Record<string, Undo[]> = {
   '-ip': ['ip'],
   '-gw': ['gw'],
   '-dns': ['dns'],
   '-domain': ['domain'],
   '-static': ['ip', 'gw', 'dns', 'domain'],
-  '-eth': ['eth'],
 };
-for (const word of ['auto', 'all', 'auto4', 'autov4', 'auto6', 'autov6']) UNDO[`-${word}`] = ['eth'];
-for (const word of ['dhcp', 'dhcp4', 'dhcpv4', 'dhcp6', 'dhcpv6', 'rd', 'rd6']) UNDO[`-${word}`] = [];
+for (const [word, sources] of Object.entries({ ...START, all: START['auto']! })) UNDO[`-${word}`] = sources;
 
 const empty = (): InterfaceConfig => ({
-  eth: false, addresses: [], gateways: [], dns: [], domains: [], undo: new Set(),
+  eth: false, sources: new Set(), slaac: false, debug: false, addresses: [], gateways: [], dns: [], domains: [], undo: new Set(),
 }); // prettier-ignore
 
 function addressOf(word: Word, text: string): WordAddress {
@@ -108,11 +117,17 @@ function readWord(config: InterfaceConfig, word: Word): void {
     if (value === undefined || value === '') throw badWord(word, 'a value is missing');
     return reader(config, word, value);
   }
-  if (AUTO_WORDS.has(tag)) throw new Errno('EOPNOTSUPP', `«${tag}»: ${AUTO}`);
+  const start = Object.hasOwn(START, tag) ? START[tag] : undefined;
   const undo = Object.hasOwn(UNDO, tag) ? UNDO[tag] : undefined;
-  if (tag !== 'eth' && tag !== 'debug' && undo === undefined) throw badWord(word, 'unknown word');
+  const known = start !== undefined || undo !== undefined || tag === 'slaac' || tag === 'debug';
+  if (!known) throw badWord(word, 'unknown word');
   if (value !== undefined) throw badWord(word, 'this word takes no value');
-  if (tag === 'eth') config.eth = true;
+  if (tag === 'slaac') config.slaac = true;
+  if (tag === 'debug') config.debug = true;
+  for (const item of start ?? []) {
+    if (item === 'eth') config.eth = true;
+    else config.sources.add(item);
+  }
   for (const item of undo ?? []) config.undo.add(item);
 }
 

@@ -9,17 +9,21 @@ import type { IpAddress } from './address.ts';
 import {
   type Address,
   type Link,
+  type Route,
+  IFA,
   IFA_F_NODAD,
   IFF,
   ROUTE,
   RTM,
   parseAddress,
   parseLink,
+  parseRoute,
   serializeAddress,
   serializeLink,
   serializeRoute,
 } from './route.ts';
 import {
+  type Attribute,
   type NetlinkMessage,
   NLMSG,
   NLM_F,
@@ -47,6 +51,26 @@ export interface RouteTo {
   /** Index of the interface; 0 or absent: the stack finds it by the gateway. */
   index?: number;
   family: number;
+}
+
+/** How an address is added. */
+export interface AddressOptions {
+  /** How long it may be used and be preferred, in seconds; Infinity and absent mean for ever. */
+  valid?: number;
+  preferred?: number;
+  /** Changes the address if it is there. */
+  replace?: boolean;
+  /** Whether the stack first finds out if somebody else has the address (IPv6). */
+  detect?: boolean;
+}
+
+/** struct ifa_cacheinfo. */
+function lifetimes({ valid = Infinity, preferred = valid }: AddressOptions): Uint8Array {
+  const bytes = new Uint8Array(16);
+  const seconds = (value: number): number => (value === Infinity ? 0xffffffff : Math.floor(value));
+  viewOf(bytes).setUint32(0, seconds(preferred), true);
+  viewOf(bytes).setUint32(4, seconds(valid), true);
+  return bytes;
 }
 
 const emptyLink = (index: number): Link => ({ index, hardware: 0, flags: 0, change: 0, more: [] });
@@ -99,18 +123,20 @@ export class NetlinkClient {
     this.#act(RTM.NEWLINK, 0, serializeLink({ ...emptyLink(index), mtu }));
   }
 
-  /** Adds an address. IPv6 ones are usable at once (no duplicate address detection). EEXIST: it is there. */
-  addAddress(index: number, address: IpAddress, prefixLength: number): void {
+  /** Adds an address. IPv6 ones are usable at once unless `detect` is set. EEXIST: it is there. */
+  addAddress(index: number, address: IpAddress, prefixLength: number, options: AddressOptions = {}): void {
+    const flags = options.detect ? 0 : IFA_F_NODAD;
+    const more = options.valid === undefined ? [] : [{ type: IFA.CACHEINFO, data: lifetimes(options) }];
     this.#act(
       RTM.NEWADDR,
-      NLM_F.CREATE | NLM_F.EXCL,
-      this.#address(index, address, prefixLength, IFA_F_NODAD),
+      NLM_F.CREATE | (options.replace ? NLM_F.REPLACE : NLM_F.EXCL),
+      this.#address(index, address, prefixLength, flags, more),
     );
   }
 
   /** Removes an address; EADDRNOTAVAIL when it is not there. */
   delAddress(index: number, address: IpAddress, prefixLength: number): void {
-    this.#act(RTM.DELADDR, 0, this.#address(index, address, prefixLength, 0));
+    this.#act(RTM.DELADDR, 0, this.#address(index, address, prefixLength, 0, []));
   }
 
   addRoute(route: RouteTo): void {
@@ -143,13 +169,27 @@ export class NetlinkClient {
     return this.#ask(RTM.GETADDR, NLM_F.DUMP, serializeAddress(all)).map((m) => parseAddress(m.payload));
   }
 
+  /** All routes of all families. */
+  routes(): Route[] {
+    const all = {
+      family: AF.UNSPEC, prefixLength: 0, table: 0, protocol: 0, scope: 0, type: 0, flags: 0, more: [],
+    }; // prettier-ignore
+    return this.#ask(RTM.GETROUTE, NLM_F.DUMP, serializeRoute(all)).map((m) => parseRoute(m.payload));
+  }
+
   #link(which: Link): Link {
     const [answer] = this.#ask(RTM.GETLINK, 0, serializeLink(which));
     if (answer === undefined) throw new Errno('ENODEV');
     return parseLink(answer.payload);
   }
 
-  #address(index: number, { family, bytes }: IpAddress, prefixLength: number, flags: number): Uint8Array {
+  #address(
+    index: number,
+    { family, bytes }: IpAddress,
+    prefixLength: number,
+    flags: number,
+    more: Attribute[],
+  ): Uint8Array {
     return serializeAddress({
       family,
       prefixLength,
@@ -158,7 +198,7 @@ export class NetlinkClient {
       index,
       local: bytes,
       address: bytes,
-      more: [],
+      more,
     });
   }
 

@@ -28,9 +28,12 @@ export const IFLA = { ADDRESS: 1, BROADCAST: 2, IFNAME: 3, MTU: 4, TXQLEN: 13, L
 /** Attributes within IFLA_LINKINFO. */
 export const IFLA_INFO = { KIND: 1, DATA: 2 } as const;
 /** Attributes of an address (linux/if_addr.h). */
-export const IFA = { ADDRESS: 1, LOCAL: 2, LABEL: 3, BROADCAST: 4 } as const;
+export const IFA = { ADDRESS: 1, LOCAL: 2, LABEL: 3, BROADCAST: 4, CACHEINFO: 6 } as const;
 /** An address that is usable at once: no duplicate address detection (RFC 4862 §5.4) delays it. */
 export const IFA_F_NODAD = 2;
+/** Somebody else has the address; it is not known yet whether somebody has it. */
+export const IFA_F_DADFAILED = 8;
+export const IFA_F_TENTATIVE = 0x40;
 /** Attributes of a route (linux/rtnetlink.h). */
 export const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
 /** Constants of routes that this client makes: table main, protocol boot, type unicast. */

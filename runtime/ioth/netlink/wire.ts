@@ -6,8 +6,8 @@
 /** Bytes that are not what they claim to be. `offset` is where, counted from the first byte parsed. */
 export class WireError extends Error {
   readonly offset: number;
-  constructor(offset: number, what: string) {
-    super(`netlink: ${what} (at byte ${offset})`);
+  constructor(offset: number, what: string, protocol = 'netlink') {
+    super(`${protocol}: ${what} (at byte ${offset})`);
     this.name = 'WireError';
     this.offset = offset;
   }
@@ -16,7 +16,15 @@ export class WireError extends Error {
 /** Message types of netlink itself (linux/netlink.h). */
 export const NLMSG = { NOOP: 1, ERROR: 2, DONE: 3 } as const;
 /** Flags of a request (linux/netlink.h). */
-export const NLM_F = { REQUEST: 1, MULTI: 2, ACK: 4, DUMP: 0x300, EXCL: 0x200, CREATE: 0x400 } as const;
+export const NLM_F = {
+  REQUEST: 1,
+  MULTI: 2,
+  ACK: 4,
+  DUMP: 0x300,
+  REPLACE: 0x100,
+  EXCL: 0x200,
+  CREATE: 0x400,
+} as const;
 
 const HEADER = 16;
 const ATTRIBUTE_HEADER = 4;

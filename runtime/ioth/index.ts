@@ -1,0 +1,42 @@
+/**
+ * The IoTh library: stacks, configuration and names from TypeScript (docs/ioth.md).
+ * `import { newStackc } from 'umvu/ioth'`.
+ */
+export { Errno } from '../errno.ts';
+export {
+  CONFIGURED,
+  OTIP_PERIOD,
+  applyConfig,
+  eui64,
+  hashAddress,
+  hashEui64,
+  hashMac,
+  otipTime,
+  parseConfig,
+} from './config/index.ts';
+export * from './dns/index.ts';
+export { type IothHost, createIothHost } from './host.ts';
+export {
+  IothStack,
+  getDefaultStack,
+  newStack,
+  newStackOn,
+  newStackc,
+  setDefaultStack,
+  socket,
+} from './library.ts';
+export * from './netlink/index.ts';
+export { sharedHost } from './newstack.ts';
+export type { Dispatcher, StackHttp } from './node/http.ts';
+export type { StackNet } from './node/net.ts';
+export type { StackDgram } from './node/dgram.ts';
+export * from './socket/index.ts';
+export {
+  AF,
+  SOCK,
+  type Stack,
+  type StackContext,
+  type StackDriver,
+  type StackRequest,
+  defineStack,
+} from './stack.ts';

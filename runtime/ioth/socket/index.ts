@@ -1,0 +1,12 @@
+/** Sockets of stacks. */
+export {
+  type InetAddress,
+  type NetlinkAddress,
+  type PacketAddress,
+  type SocketAddress,
+  inetAddress,
+} from './address.ts';
+export { F, IP, IPPROTO, IPV6, MSG, SHUT, SO, SOL, TCP } from './constants.ts';
+export type { ControlMessage } from './control.ts';
+export type { CallOptions } from './queue.ts';
+export { type IncomingMessage, type OutgoingMessage, Socket, truncated } from './socket.ts';
