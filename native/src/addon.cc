@@ -2,9 +2,11 @@
 #include <napi.h>
 
 #include "door.h"
+#include "files.h"
 #include "memory.h"
 #include "notify.h"
 #include "park.h"
+#include "rewrite.h"
 #include "watcher.h"
 #if __has_include("net/network_binding.h")
 #include "net/network_binding.h"
@@ -22,8 +24,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_notify(env, exports);
   init_memory(env, exports);
   init_door(env, exports);
+  init_files(env, exports);
   init_watcher(env, exports);
   init_park(env, exports);
+  init_rewrite(env, exports);
 #ifdef UMVU_HAS_NET
   init_network(env, exports);
 #endif
