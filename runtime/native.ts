@@ -96,10 +96,10 @@ export interface Substitute {
   /** Index of the argument that takes the number of the copy; -1: none. */
   readonly fdArg: number;
   /**
-   * Where the substitute is an execve of umvu-exec: the program that it goes on with (a byte string), and the
-   * arguments (byte strings) that it gets in the place of argv[0].
+   * Where the substitute is an execve of umvu-exec: the program that it goes on with (a byte string, or a
+   * descriptor of ours), and the arguments (byte strings) that it gets in the place of argv[0].
    */
-  readonly program?: { readonly path: string; readonly argv: readonly string[] } | undefined;
+  readonly program?: { readonly path: string | number; readonly argv: readonly string[] } | undefined;
 }
 
 /** How a rewriting ended; see {@link Rewriter}. */
@@ -196,8 +196,11 @@ export interface NativeAddon {
   ParkingLot: new (onEnd: (ticket: number, end: ParkingEnd) => void) => ParkingLot;
   /** `onEnd` is called once for each ticket; `result` is that of the call, for 'done'. */
   Rewriter: new (onEnd: (ticket: number, end: RewriteEnd, result: number) => void) => Rewriter;
-  /** A component `*` of a prefix stands for any one name. */
-  PathTable: new (prefixes: readonly string[]) => PathTable;
+  /**
+   * A component `*` of a prefix stands for any one name. `origins` are pairs: a directory as links of procfs name
+   * it, and the path that the view has it at.
+   */
+  PathTable: new (prefixes: readonly string[], origins?: readonly string[]) => PathTable;
   Network: new (
     kind: 'hub' | 'switch',
     options: { hashSize: number; expireSeconds: number },

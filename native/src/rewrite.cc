@@ -46,7 +46,9 @@ Substitute SubstituteOf(const Napi::Object& from) {
   substitute.descriptor_argument = from.Get("fdArg").As<Napi::Number>().Int32Value();
   if (const Napi::Value program = from.Get("program"); program.IsObject()) {
     substitute.program.emplace();
-    substitute.program->path = Bytes(program.As<Napi::Object>().Get("path"));
+    const Napi::Value path = program.As<Napi::Object>().Get("path");
+    if (path.IsString()) substitute.program->path = Bytes(path);
+    if (path.IsNumber()) substitute.program->descriptor = path.As<Napi::Number>().Int32Value();
     auto front = program.As<Napi::Object>().Get("argv").As<Napi::Array>();
     for (uint32_t i = 0; i < front.Length(); i++) {
       substitute.program->arguments_in_front.push_back(Bytes(front.Get(i)));

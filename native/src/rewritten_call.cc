@@ -41,19 +41,24 @@ RewrittenCall::RewrittenCall(int listener, uint64_t id, pid_t tid, Substitute su
       substitute_(std::move(substitute)),
       report_(std::move(report)),
       tid_(tid) {
-  if (substitute_.descriptor >= 0) substitute_.descriptor = fcntl(substitute_.descriptor, F_DUPFD_CLOEXEC, 3);
+  const auto copy = [](int& descriptor) {
+    if (descriptor >= 0) descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    return descriptor >= 0;
+  };
+  complete_ = copy(substitute_.descriptor) || substitute_.descriptor_argument < 0;
+  if (substitute_.program && substitute_.program->descriptor >= 0) complete_ &= copy(substitute_.program->descriptor);
 }
 
 RewrittenCall::~RewrittenCall() {
   if (thread_.joinable()) thread_.join();
   if (listener_ >= 0) close(listener_);
   if (substitute_.descriptor >= 0) close(substitute_.descriptor);
+  if (substitute_.program && substitute_.program->descriptor >= 0) close(substitute_.program->descriptor);
 }
 
 int RewrittenCall::Start() {
 #if defined(__x86_64__)
-  if (listener_ < 0) return -EMFILE;
-  if (substitute_.descriptor < 0 && substitute_.descriptor_argument >= 0) return -EMFILE;
+  if (listener_ < 0 || !complete_) return -EMFILE;
   // The thread inherits the mask: no signal of the process is for it.
   sigset_t all, before;
   sigfillset(&all);
@@ -115,23 +120,35 @@ RewrittenCall::Outcome RewrittenCall::Perform() {
   return Substituted();
 }
 
-// Puts the descriptor into the guest. 0, or the negated errno that the call then fails with. Descriptors made with
+// Puts the descriptors into the guest. 0, or the negated errno that the call then fails with. Descriptors made with
 // O_PATH cannot be put into others: the guest gets a pidfd of ours, with which it then fetches one.
 int64_t RewrittenCall::Lend() {
+  if (substitute_.program && substitute_.program->descriptor >= 0) {
+    // It has to last until the second execve.
+    const int error = Put(substitute_.program->descriptor, 0);
+    if (error != 0) return error;
+  }
   if (substitute_.descriptor < 0) return 0;
   const int flags = fcntl(substitute_.descriptor, F_GETFL);
   fetched_ = flags >= 0 && (flags & O_PATH);
-  const int pidfd = fetched_ ? static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)) : -1;
-  if (fetched_ && pidfd < 0) return -errno;
+  if (!fetched_) return Put(substitute_.descriptor, O_CLOEXEC);
+  const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+  if (pidfd < 0) return -errno;
+  const int error = Put(pidfd, O_CLOEXEC);
+  close(pidfd);
+  return error;
+}
+
+// Puts a copy of `descriptor` into the guest. 0, or a negated errno.
+int RewrittenCall::Put(int descriptor, int flags) {
   seccomp_notif_addfd request{};
   request.id = id_;
-  request.srcfd = static_cast<uint32_t>(fetched_ ? pidfd : substitute_.descriptor);
-  request.newfd_flags = O_CLOEXEC;
+  request.srcfd = static_cast<uint32_t>(descriptor);
+  request.newfd_flags = static_cast<uint32_t>(flags);
   const int number = ioctl(listener_, SECCOMP_IOCTL_NOTIF_ADDFD, &request);
-  const int error = number < 0 ? -errno : 0;
-  if (pidfd >= 0) close(pidfd);
-  if (number >= 0) lent_.push_back(number);
-  return error;
+  if (number < 0) return -errno;
+  lent_.push_back(number);
+  return 0;
 }
 
 // Lets the guest fetch the descriptor, where it could not be put there. False when the guest has ended.
@@ -203,11 +220,19 @@ RewrittenCall::Outcome RewrittenCall::Substituted() {
 
 // The caller is at the start of umvu-exec, whose first instruction is a system call.
 RewrittenCall::Outcome RewrittenCall::ExecuteProgram() {
+  // The first execve has yet to return, which sets a register.
+  if (Return() != Stop::kReturned) return Outcome::kGone;
   if (ptrace(PTRACE_GETREGS, tid_, 0, &at_call_) != 0) return Outcome::kGone;
-  const auto placed = PlaceArguments(at_call_.rsp);
-  if (placed) {
+  if (const auto placed = PlaceArguments(at_call_.rsp)) {
     const auto& [path, argv, envp] = *placed;
-    const Stop stop = Execute(SYS_execve, {path, argv, envp});
+    Stop stop;
+    if (substitute_.program->descriptor >= 0) {
+      const auto number = static_cast<uint64_t>(lent_.front());
+      if (Execute(SYS_fcntl, {number, F_SETFD, FD_CLOEXEC}) != Stop::kReturned) return Outcome::kGone;
+      stop = Execute(SYS_execveat, {number, path, argv, envp, AT_EMPTY_PATH});
+    } else {
+      stop = Execute(SYS_execve, {path, argv, envp});
+    }
     if (stop == Stop::kExecuted) return Release(nullptr);
     if (stop == Stop::kGone) return Outcome::kGone;
   }
@@ -254,7 +279,11 @@ RewrittenCall::Stop RewrittenCall::Execute(long number, const std::array<uint64_
   registers.r8 = arguments[4];
   registers.r9 = arguments[5];
   if (ptrace(PTRACE_SETREGS, tid_, 0, &registers) != 0) return Stop::kGone;
-  bool inside = false;
+  return Return();
+}
+
+// Lets the stopped caller go on to the end of the system call that it is in or about to make.
+RewrittenCall::Stop RewrittenCall::Return() {
   for (int signal = 0;;) {
     // Where a request fails the caller was killed, which the wait tells.
     ptrace(PTRACE_SYSCALL, tid_, 0, signal);
@@ -267,9 +296,7 @@ RewrittenCall::Stop RewrittenCall::Execute(long number, const std::array<uint64_
     if (event != 0 || WSTOPSIG(status) != kSyscallStop) continue;
     __ptrace_syscall_info info{};
     if (ptrace(PTRACE_GET_SYSCALL_INFO, tid_, sizeof info, &info) <= 0) continue;
-    // After an execve the end of that call comes before our own call begins.
-    if (info.op == PTRACE_SYSCALL_INFO_ENTRY) inside = true;
-    if (info.op != PTRACE_SYSCALL_INFO_EXIT || !inside) continue;
+    if (info.op != PTRACE_SYSCALL_INFO_EXIT) continue;
     result_ = info.exit.rval;
     return Stop::kReturned;
   }

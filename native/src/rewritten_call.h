@@ -26,6 +26,7 @@ struct Substitute {
   // of the first execve with `arguments_in_front` in the place of argv[0].
   struct Program {
     std::string path;
+    int descriptor = -1;  // of ours: the program itself, instead of a path
     std::vector<std::string> arguments_in_front;
   };
   std::optional<Program> program;
@@ -75,6 +76,7 @@ class RewrittenCall {
   void Run();
   Outcome Perform();
   int64_t Lend();
+  int Put(int descriptor, int flags);
   bool Fetch();
   bool Answer(int64_t error);
   void Withdraw();
@@ -83,11 +85,13 @@ class RewrittenCall {
   std::optional<std::array<uint64_t, 3>> PlaceArguments(uint64_t stack);
   bool Wait(int* status);
   Stop Execute(long number, const std::array<uint64_t, 6>& arguments);
+  Stop Return();
   Outcome Release(const user_regs_struct* registers);
 
   const int listener_;
   const uint64_t id_;
   Substitute substitute_;
+  bool complete_ = false;  // all descriptors could be duplicated
   const std::function<void(Outcome, int64_t)> report_;
   std::thread thread_;
 

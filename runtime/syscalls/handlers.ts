@@ -1,5 +1,6 @@
 import type { Handler } from './handler.ts';
 import { connectHandlers } from './connect.ts';
+import { execHandlers } from './exec/index.ts';
 import { mountHandlers } from './mount.ts';
 import { netdeviceHandlers } from './netdevice.ts';
 import { pathHandlers } from './path/index.ts';
@@ -11,6 +12,7 @@ import { vuHandlers } from './vu.ts';
 /** Who answers which call. A call that is not here is never trapped. */
 export const handlers: Partial<Record<SyscallName, Handler>> = {
   ...connectHandlers,
+  ...execHandlers,
   ...mountHandlers,
   ...netdeviceHandlers,
   ...pathHandlers,

@@ -48,7 +48,7 @@ export class Rewriting {
 export interface RewriteOptions {
   /** A descriptor of ours that the caller has for the time of the call; the dispatcher then closes `lend`. */
   lend?: number;
-  /** See Substitute. */
+  /** See Substitute; the dispatcher closes its descriptor too. */
   program?: NonNullable<Substitute['program']>;
   /** What the call fails with where the caller has a tracer of its own (strace, gdb): EPERM. */
   refused?: Errno;

@@ -1,5 +1,6 @@
 /** Groups of system calls that modules subscribe to. */
 import { connectHandlers } from './connect.ts';
+import { execHandlers } from './exec/index.ts';
 import { netdeviceHandlers } from './netdevice.ts';
 import { pathHandlers } from './path/index.ts';
 import { socketHandlers } from './socket.ts';
@@ -11,6 +12,8 @@ const names = (handlers: object): SyscallName[] => Object.keys(handlers) as Sysc
 const GROUPS = {
   /** every call that takes a path */
   '%path': names(pathHandlers),
+  /** the calls that execute programs, for views in which there are programs that the host does not have there */
+  '%exec': names(execHandlers),
   /** what stacks need: sockets, and the files in which programs look for the network */
   '%network': names({ ...socketHandlers, ...connectHandlers, ...netdeviceHandlers, ...pathHandlers }),
 } as const satisfies Record<string, readonly SyscallName[]>;

@@ -61,8 +61,9 @@ export class Rewrites {
 }
 
 /** Gives up what a rewriting holds. */
-export function discard({ substitute: { fd } }: Rewriting): void {
+export function discard({ substitute: { fd, program } }: Rewriting): void {
   if (fd >= 0) native().syscall(SYS.close, fd);
+  if (typeof program?.path === 'number') native().syscall(SYS.close, program.path);
 }
 
 /** Argument `index` of a call with all its 64 bits. */
