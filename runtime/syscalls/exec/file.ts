@@ -6,7 +6,7 @@ import type { Call } from '../../vm/call.ts';
 import type { FileTree, NodeAttributes } from '../../vm/mounts.ts';
 import { AT_FDCWD, resolve } from '../path/resolve.ts';
 import { O } from '../path/redirect.ts';
-import { decodeStat, S_IFREG, typeOf } from '../path/structs.ts';
+import { decodeStat, S_IFDIR, S_IFREG, typeOf } from '../path/structs.ts';
 import { SYS } from '../table.ts';
 import { imageOf, type Image } from './image.ts';
 
@@ -104,7 +104,12 @@ export function hostFile(call: Call, path: string): Executable | undefined {
  * What the caller means by `path`, from directory `dirfd` of its own. Undefined where the view says nothing about
  * it and it cannot be opened: the kernel knows the errno. Throws Errno where the view knows it.
  */
-export function findExecutable(call: Call, dirfd: number, path: string, noFollow = false): Executable | undefined {
+export function findExecutable(
+  call: Call,
+  dirfd: number,
+  path: string,
+  noFollow = false,
+): Executable | undefined {
   const target = resolve(call, dirfd, path, noFollow);
   if (!target) {
     const fd = openAt(AT_FDCWD, nameOf(call, dirfd, path), noFollow);
@@ -112,19 +117,27 @@ export function findExecutable(call: Call, dirfd: number, path: string, noFollow
   }
   const { claim, slash } = target;
   if (claim.kind === 'deny') throw new Errno(claim.errno);
-  if (slash) throw new Errno('ENOTDIR');
-  if (claim.kind === 'tree') return unlessHosts(call, target.path, treeFile(claim.tree, claim.path, noFollow));
+  if (claim.kind === 'tree')
+    return unlessHosts(call, target.path, treeFile(claim.tree, claim.path, noFollow), slash);
   if (claim.kind === 'redirect') {
     const fd = check(openAt(claim.dirfd, claim.path, noFollow));
-    return unlessHosts(call, target.path, fd);
+    return unlessHosts(call, target.path, fd, slash);
   }
+  if (slash) throw new Errno('ENOTDIR');
   if (typeOf(claim.node.attributes.mode) !== S_IFREG) throw new Errno('EACCES');
   return new Executable(claim.node.open(O.CLOEXEC, call.process), true);
 }
 
-/** What `fd` is, which counts as moved unless the host has the same file at `path` (canonical). */
-function unlessHosts(call: Call, path: string, fd: number): Executable {
+/**
+ * What `fd` is, which counts as moved unless the host has the same file at `path` (canonical). A path with a slash at
+ * its end means a directory.
+ */
+function unlessHosts(call: Call, path: string, fd: number, slash: boolean): Executable {
   const file = new Executable(fd, true);
+  if (slash && typeOf(file.attributes.mode) !== S_IFDIR) {
+    file.close();
+    throw new Errno('ENOTDIR');
+  }
   const hosts = hostFile(call, path);
   if (!hosts) return file;
   hosts.close();
@@ -137,6 +150,7 @@ function unlessHosts(call: Call, path: string, fd: number): Executable {
 function treeFile(tree: FileTree, path: string, noFollow: boolean): number {
   const place = tree.find(path, Buffer.alloc(144));
   if (typeof place === 'number') throw new Errno(place);
-  const [dirfd, name] = place.path === '' ? [AT_FDCWD, `/proc/self/fd/${place.layer.fd}`] : [place.layer.fd, place.path];
+  const [dirfd, name] =
+    place.path === '' ? [AT_FDCWD, `/proc/self/fd/${place.layer.fd}`] : [place.layer.fd, place.path];
   return check(openAt(dirfd, name, noFollow && place.path !== ''));
 }

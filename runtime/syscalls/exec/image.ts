@@ -28,7 +28,8 @@ const PATH_MAX = 4096;
 export function imageOf(readAt: ReadAt): Image | undefined {
   const head = readAt(0, HEAD_SIZE);
   if (head.toString('latin1', 0, 2) === '#!') return scriptOf(head);
-  if (head.toString('latin1', 0, 4) === '\x7fELF') return { kind: 'elf', interpreter: loaderOf(head, readAt) };
+  if (head.toString('latin1', 0, 4) === '\x7fELF')
+    return { kind: 'elf', interpreter: loaderOf(head, readAt) };
   return { kind: 'other' };
 }
 
@@ -37,7 +38,8 @@ function scriptOf(head: Buffer): Image | undefined {
   const newline = text.indexOf('\n');
   const whole = newline >= 0 || head.length < HEAD_SIZE;
   const line = newline < 0 ? text : text.slice(0, newline);
-  const [, interpreter = '', rest = ''] = new RegExp(`^[${BLANKS}]*([^${BLANKS}\\0]*)([^]*)$`).exec(line) ?? [];
+  const [, interpreter = '', rest = ''] =
+    new RegExp(`^[${BLANKS}]*([^${BLANKS}\\0]*)([^]*)$`).exec(line) ?? [];
   // An interpreter that goes on beyond what the kernel looks at is none.
   if (interpreter === '' || (!whole && rest === '')) return undefined;
   const argument = rest.replace(/\0[^]*$/, '').replace(new RegExp(`^[${BLANKS}]+|[${BLANKS}]+$`, 'g'), '');

@@ -122,12 +122,21 @@ function lendCarrier(): number {
 /** Lets the caller execute what was planned; its path argument ends in the empty path that execveat(2) needs. */
 function substitute({ call, path, at }: Request, { file, front }: Plan): Outcome {
   const empty = wholeArgument(call, at) + BigInt(path.length);
-  const args = [LENT, empty, wholeArgument(call, at + 1), wholeArgument(call, at + 2), AT_EMPTY_PATH] as const;
+  const args = [
+    LENT,
+    empty,
+    wholeArgument(call, at + 1),
+    wholeArgument(call, at + 2),
+    AT_EMPTY_PATH,
+  ] as const;
   if (!front) {
     return rewrite(SYS.execveat, args, { lend: file.copy() });
   }
   const lend = lendCarrier();
-  return rewrite(SYS.execveat, args, { lend, program: { path: file.pathFor(call) ?? file.copy(), argv: front } });
+  return rewrite(SYS.execveat, args, {
+    lend,
+    program: { path: file.pathFor(call) ?? file.copy(), argv: front },
+  });
 }
 
 function execute(request: Request): Outcome {
