@@ -86,6 +86,14 @@ export interface ParkingLot {
   close(): void;
 }
 
+/** Watches a descriptor, which it does not own. Does not keep the process alive. */
+export interface Readiness {
+  /** From now on `onReady` is called as long as one of `events` holds: 1 readable, 2 writable; 0 for none. */
+  watch(events: number): void;
+  /** To be called before the descriptor is closed. */
+  close(): void;
+}
+
 /** A system call that a guest makes in the place of a trapped one; see native/src/rewritten_call.h. */
 export interface Substitute {
   readonly nr: number;

@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "notify.h"
 #include "park.h"
+#include "readiness.h"
 #include "rewrite.h"
 #include "watcher.h"
 #if __has_include("net/network_binding.h")
@@ -27,6 +28,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_files(env, exports);
   init_watcher(env, exports);
   init_park(env, exports);
+  init_readiness(env, exports);
   init_rewrite(env, exports);
 #ifdef UMVU_HAS_NET
   init_network(env, exports);

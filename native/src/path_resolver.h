@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "path_claims.h"
 
@@ -26,8 +27,15 @@ class PathResolver {
     bool own_root;
   };
 
-  PathResolver(const PathClaims& claims, const Caller& caller, bool follow)
-      : claims_(claims), caller_(caller), follow_(follow) {}
+  // A directory of the host (as links of procfs name it) that stands for one of the view.
+  struct Origin {
+    std::string real;
+    std::string seen;
+  };
+
+  PathResolver(const PathClaims& claims, const std::vector<Origin>& origins, const Caller& caller,
+               bool follow)
+      : claims_(claims), origins_(origins), caller_(caller), follow_(follow) {}
 
   PathResolver(const PathResolver&) = delete;
   PathResolver& operator=(const PathResolver&) = delete;
@@ -44,6 +52,7 @@ class PathResolver {
   bool EnterRoot();
   bool StartAt(int dirfd, std::string& base) const;
   bool StripRoot(std::string& path) const;
+  bool Translate(std::string& path) const;
 
   Verdict TryDirectly(const std::string& base, std::string_view rest);
   std::optional<std::string> Walk(std::string at, std::string rest);
@@ -56,6 +65,7 @@ class PathResolver {
                    std::string_view rest) const;
 
   const PathClaims& claims_;
+  const std::vector<Origin>& origins_;
   const Caller caller_;
   const bool follow_;
   int root_ = -1;

@@ -3,8 +3,8 @@ import { connectHandlers } from './connect.ts';
 import { execHandlers } from './exec/index.ts';
 import { mountHandlers } from './mount.ts';
 import { netdeviceHandlers } from './netdevice.ts';
-import { pathHandlers } from './path/index.ts';
-import { processHandlers } from './process.ts';
+import { pathHandlers, treeHandlers } from './path/index.ts';
+import { identityHandlers, processHandlers } from './process.ts';
 import { socketHandlers } from './socket.ts';
 import type { SyscallName } from './table.ts';
 import { vuHandlers } from './vu.ts';
@@ -15,7 +15,9 @@ export const handlers: Partial<Record<SyscallName, Handler>> = {
   ...execHandlers,
   ...mountHandlers,
   ...netdeviceHandlers,
+  ...identityHandlers,
   ...pathHandlers,
+  ...treeHandlers,
   ...processHandlers,
   ...socketHandlers,
   ...vuHandlers,

@@ -1,5 +1,6 @@
 import { readlinkSync, realpathSync } from 'node:fs';
 import { Errno } from '../errno.ts';
+import { AT_FDCWD, resolve } from '../syscalls/path/resolve.ts';
 import type { Call } from './call.ts';
 
 /** Normal form of an absolute byte-string path: no empty, `.` or `..` components, no trailing slash. */
@@ -26,6 +27,8 @@ const real = (path: string): string | undefined => {
  */
 export function mountPoint(call: Call, path: string, follow: boolean): string {
   if (path === '') throw new Errno('ENOENT');
+  const target = resolve(call, AT_FDCWD, path, !follow);
+  if (target) return target.path;
   const base = path.startsWith('/') ? '' : readlinkSync(`/proc/${call.tid}/cwd`, 'latin1');
   const absolute = normalize(`${base}/${path}`);
   if (call.process.view.mounts.at(absolute)) return absolute;

@@ -3,6 +3,11 @@ import { MountTable, type Mount, type PathRule } from './mounts.ts';
 /** Default place of the stack that processes use when they chose none (IOTH-FACTS §13). */
 export const DEFAULT_STACK = '/dev/net/default';
 
+/** Links of procfs that may lead into mounted trees, by paths that only the kernel understands. */
+const PROC_LINKS = ['/proc/*', '/proc/*/task/*'].flatMap((of) =>
+  ['cwd', 'root', 'exe', 'fd'].map((name) => `${of}/${name}`),
+);
+
 let lastId = 0;
 
 /** How a group of processes sees the world: a name, a mount table, and rules about paths. */
@@ -48,7 +53,11 @@ export class View {
   /** Every path on which this view has something to say, for the quick test that most paths fail. */
   prefixes(): readonly string[] {
     return (this.#prefixes ??= [
-      ...new Set([...this.mounts.list().map((mount) => mount.target), ...this.rules.map((rule) => rule.prefix)]),
+      ...new Set([
+        ...this.mounts.list().map((mount) => mount.target),
+        ...this.rules.map((rule) => rule.prefix),
+        ...(this.mounts.list().some((mount) => mount.tree) ? PROC_LINKS : []),
+      ]),
     ]);
   }
 

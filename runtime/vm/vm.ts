@@ -1,4 +1,5 @@
 import { Errno } from '../errno.ts';
+import { Mounter } from '../files/mounter.ts';
 import { createIothHost, type IothHost } from '../ioth/host.ts';
 import { guestBinDir, type Listener } from '../native.ts';
 import type { MountRequest } from '../modules/define.ts';
@@ -65,6 +66,8 @@ export class Vm {
   readonly uid = process.geteuid!();
   readonly ioth: IothHost;
   readonly rootView: View;
+  /** Makes the layers of file trees. */
+  readonly mounter = new Mounter();
   readonly modules: ModuleRegistry;
   readonly processes: ProcessTable;
   readonly #dispatcher: Dispatcher;
@@ -274,6 +277,7 @@ export class Vm {
     }
     await this.modules.close();
     await this.ioth.close();
+    await this.mounter.close();
   }
 
   /** Changes what a process and its future children inherit (default stacks). */

@@ -9,11 +9,16 @@ import type { Handler } from '../handler.ts';
 import { PASS, type Answer } from '../outcome.ts';
 import type { SyscallName } from '../table.ts';
 import * as act from './acts.ts';
-import { AT_FDCWD, kernelMounts, resolve, useOwnRoots, type Target } from './resolve.ts';
+import { getcwd, getdents64 } from './directory.ts';
+import { openHow } from './how.ts';
+import { AT_FDCWD, kernelMounts, resolve, useOwnRoots, type Target, type TreeTarget } from './resolve.ts';
 import { O } from './redirect.ts';
+import { TREE_ACTS } from './tree-acts.ts';
+import { linkTree, renameTree } from './tree-names.ts';
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_SYMLINK_FOLLOW = 0x400;
+const IN_DONT_FOLLOW = 0x02000000;
 
 /** How a call names its file. */
 interface Row {
@@ -35,7 +40,7 @@ const openFlags = (index: number) => (call: Call) => {
   return (flags & O.NOFOLLOW) !== 0 || (flags & (O.CREAT | O.EXCL)) === (O.CREAT | O.EXCL);
 };
 const howFlags = (call: Call) => {
-  const { flags } = act.openHow(call);
+  const { flags } = openHow(call);
   return (flags & O.NOFOLLOW) !== 0 || (flags & (O.CREAT | O.EXCL)) === (O.CREAT | O.EXCL);
 };
 
@@ -99,16 +104,18 @@ const ROWS = {
   file_getattr: at(act.noAttributes, atFlags(4)),
   file_setattr: at(act.noAttributes, atFlags(4)),
   name_to_handle_at: at(act.noAttributes, (call) => (call.int(4) & AT_SYMLINK_FOLLOW) === 0),
+  inotify_add_watch: { path: 1, noFollow: (call) => (call.int(2) & IN_DONT_FOLLOW) !== 0, act: act.watch },
 } as const satisfies Partial<Record<SyscallName, Row>>;
 
-function handlerOf(row: Row): Handler {
+function handlerOf(name: SyscallName, row: Row): Handler {
   const { path, dirfd, noFollow = false, act: what } = row;
+  const inTree = TREE_ACTS[name]!;
   return (call): Answer => {
     const link = typeof noFollow === 'function' ? noFollow(call) : noFollow;
     const target = resolve(call, dirfd === undefined ? AT_FDCWD : call.int(dirfd), call.arg(path), link);
     if (!target) return PASS;
     if (target.claim.kind === 'deny') throw new Errno(target.claim.errno);
-    return what(call, target, path + 1);
+    return target.claim.kind === 'tree' ? inTree(call, target as TreeTarget, path + 1) : what(call, target, path + 1);
   };
 }
 
@@ -123,16 +130,32 @@ const AT_PAIR: Pair = [
   [2, 3],
 ];
 
-function pairHandler(pair: Pair, what: act.PairAct, follow: (call: Call) => boolean = () => false): Handler {
+/** What is done when both paths lead into trees. */
+type TreePair = (call: Call, from: TreeTarget, to: TreeTarget) => Answer;
+
+function pairHandler(pair: Pair, what: act.PairAct, inTrees: TreePair, follow?: (call: Call) => boolean): Handler {
   return (call): Answer => {
-    const [from, to] = pair.map(([dirfd, path], i): Target | undefined =>
-      resolve(call, dirfd < 0 ? AT_FDCWD : call.int(dirfd), call.arg(path), i > 0 || !follow(call)),
-    );
+    const find = (i: 0 | 1, host: boolean): Target | undefined => {
+      const [dirfd, path] = pair[i];
+      const noFollow = i > 0 || !(follow?.(call) ?? false);
+      return resolve(call, dirfd < 0 ? AT_FDCWD : call.int(dirfd), call.arg(path), noFollow, host);
+    };
+    let [from, to] = [find(0, false), find(1, false)];
     if (!from && !to) return PASS;
     for (const target of [from, to]) if (target?.claim.kind === 'deny') throw new Errno(target.claim.errno);
+    // Where one of them is in a tree the other one is looked for by us too.
+    if (from?.claim.kind === 'tree' && !to) to = find(1, true);
+    if (to?.claim.kind === 'tree' && !from) from = find(0, true);
+    if (from?.claim.kind === 'tree' && to?.claim.kind === 'tree')
+      return inTrees(call, from as TreeTarget, to as TreeTarget);
     return what(from, to);
   };
 }
+
+const renames = (pair: Pair, flags: (call: Call) => number): Handler =>
+  pairHandler(pair, act.rename, (call, from, to) => renameTree(call, from, to, flags(call)));
+const links = (pair: Pair, follow?: (call: Call) => boolean): Handler =>
+  pairHandler(pair, act.link, linkTree, follow);
 
 /** Calls after which paths of guests may lead elsewhere than those of the supervisor. */
 const ownRoot: Handler = (call) => {
@@ -141,17 +164,17 @@ const ownRoot: Handler = (call) => {
 };
 
 function handlers(rows: Partial<Record<SyscallName, Row>>): Partial<Record<SyscallName, Handler>> {
-  return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, handlerOf(row)]));
+  return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, handlerOf(name as SyscallName, row)]));
 }
 
 /** Handlers of the calls that name files. */
 export const pathHandlers: Partial<Record<SyscallName, Handler>> = {
   ...handlers(ROWS),
-  rename: pairHandler(PLAIN_PAIR, act.rename),
-  renameat: pairHandler(AT_PAIR, act.rename),
-  renameat2: pairHandler(AT_PAIR, act.rename),
-  link: pairHandler(PLAIN_PAIR, act.link),
-  linkat: pairHandler(AT_PAIR, act.link, (call) => (call.int(4) & AT_SYMLINK_FOLLOW) !== 0),
+  rename: renames(PLAIN_PAIR, () => 0),
+  renameat: renames(AT_PAIR, () => 0),
+  renameat2: renames(AT_PAIR, (call) => call.int(4)),
+  link: links(PLAIN_PAIR),
+  linkat: links(AT_PAIR, (call) => (call.int(4) & AT_SYMLINK_FOLLOW) !== 0),
   chroot: ownRoot,
   pivot_root: ownRoot,
   setns: ownRoot,
@@ -160,6 +183,9 @@ export const pathHandlers: Partial<Record<SyscallName, Handler>> = {
     return PASS;
   },
 };
+
+/** Handlers of calls that have no path, and yet say what a view with trees of files has. */
+export const treeHandlers = { getcwd, getdents64 } as const;
 
 /**
  * What the view of the caller has at a path that came in another way than as an argument (a socket's address);

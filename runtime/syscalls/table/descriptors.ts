@@ -50,7 +50,7 @@ export const DESCRIPTORS = [
   ['readahead', 187, 213, 'fd offset size'],
   ['cachestat', 451, 451, 'fd ptr out hex'],
   ['getdents', 78, null, 'fd out size'],
-  ['getdents64', 217, 61, 'fd out size'],
+  ['getdents64', 217, 61, 'fd out size', 'path'],
   ['sendfile', 40, 71, 'fd fd ptr size'],
   ['copy_file_range', 326, 285, 'fd ptr fd ptr size hex'],
   ['splice', 275, 76, 'fd ptr fd ptr size hex'],

@@ -1,0 +1,32 @@
+/** The mounter process (native/mounter): makes private mounts of directory trees, the layers of file trees. */
+import { join } from 'node:path';
+import { Broker } from '../ioth/vdestack/broker.ts';
+import { nativeDir } from '../native.ts';
+
+/** Operations, as in native/mounter/main.cc. */
+const ADD = 2;
+const REMOVE = 3;
+
+/** A private mount of a directory or file. */
+export interface PrivateMount {
+  /** Descriptor (O_PATH) of its root; the caller's. */
+  readonly fd: number;
+  /** Takes the mount away; what is open in it stays usable. */
+  remove(): void;
+}
+
+/** The mounter of a VM: started when it is needed first, ends with the VM. */
+export class Mounter {
+  #process: Broker | undefined;
+
+  /** Makes a private mount of `source`, an absolute path (byte string). Throws Errno where that is not possible. */
+  add(source: string, readOnly: boolean): PrivateMount {
+    const process = (this.#process ??= Broker.start(join(nativeDir, 'umvu-mounter')));
+    const { result, fd } = process.callForFd(ADD, { a: readOnly ? 1 : 0, text: source });
+    return { fd, remove: () => void (process.alive && process.call(REMOVE, { a: result })) };
+  }
+
+  async close(): Promise<void> {
+    await this.#process?.close();
+  }
+}
