@@ -203,6 +203,8 @@ export interface NativeAddon {
   /** `onEnd` is called once for each ticket, unless the lot is closed before. */
   ParkingLot: new (onEnd: (ticket: number, end: ParkingEnd) => void) => ParkingLot;
   /** `onEnd` is called once for each ticket; `result` is that of the call, for 'done'. */
+  /** `onReady` gets the events that hold. An error or a hangup counts as all that are watched. */
+  Readiness: new (fd: number, onReady: (events: number) => void) => Readiness;
   Rewriter: new (onEnd: (ticket: number, end: RewriteEnd, result: number) => void) => Rewriter;
   /**
    * A component `*` of a prefix stands for any one name. `origins` are pairs: a directory as links of procfs name

@@ -1,8 +1,8 @@
 import type { Handler } from './handler.ts';
 import { connectHandlers } from './connect.ts';
+import { deviceHandlers, withDevices } from './device.ts';
 import { execHandlers } from './exec/index.ts';
 import { mountHandlers } from './mount.ts';
-import { netdeviceHandlers } from './netdevice.ts';
 import { pathHandlers, treeHandlers } from './path/index.ts';
 import { identityHandlers, processHandlers } from './process.ts';
 import { socketHandlers } from './socket.ts';
@@ -14,9 +14,9 @@ export const handlers: Partial<Record<SyscallName, Handler>> = {
   ...connectHandlers,
   ...execHandlers,
   ...mountHandlers,
-  ...netdeviceHandlers,
+  ...deviceHandlers,
   ...identityHandlers,
-  ...pathHandlers,
+  ...withDevices(pathHandlers),
   ...treeHandlers,
   ...processHandlers,
   ...socketHandlers,

@@ -34,6 +34,8 @@ export interface NodeAttributes {
   size: number;
   /** st_dev, where it has to be that of the descriptor that open gives. */
   dev?: number;
+  /** st_rdev of a device; 0 by default. */
+  rdev?: number;
 }
 
 /** A single file that exists only in a view: a stack, a synthesized text. */
@@ -44,9 +46,10 @@ export interface VirtualNode {
   readonly changeable: boolean;
   /**
    * A descriptor of the supervisor, opened for `flags` (open(2)), that the guest gets; the caller closes it.
-   * A node that cannot be opened throws Errno (a stack: ENXIO, as a socket file).
+   * A node that cannot be opened throws Errno (a stack: ENXIO, as a socket file). One that has to wait listens to
+   * `call.signal`.
    */
-  open(flags: number, process: Process): number;
+  open(flags: number, process: Process, call?: { readonly signal: AbortSignal }): number | Promise<number>;
 }
 
 /** Where an object of a tree really is: `path` (byte string, no leading slash, "" for the root) below a layer. */

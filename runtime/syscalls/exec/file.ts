@@ -125,7 +125,9 @@ export function findExecutable(
   }
   if (slash) throw new Errno('ENOTDIR');
   if (typeOf(claim.node.attributes.mode) !== S_IFREG) throw new Errno('EACCES');
-  return new Executable(claim.node.open(O.CLOEXEC, call.process), true);
+  const fd = claim.node.open(O.CLOEXEC, call.process);
+  if (typeof fd !== 'number') throw new Errno('EACCES');
+  return new Executable(fd, true);
 }
 
 /**
