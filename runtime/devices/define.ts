@@ -123,7 +123,7 @@ export interface DeviceRequest<O extends Options> {
    * Opens the file that the source names, as the view has it: for reading, and for writing unless `-o ro` was given.
    * The descriptor is the device's; it is to be used with the functions of node:fs that do not block.
    */
-  openSource(): Promise<number>;
+  readonly openSource: () => Promise<number>;
   /** `-o ro` was given. */
   readonly readOnly: boolean;
   readonly log: Logger;
@@ -153,5 +153,5 @@ export type DeviceModule<O extends Options = Options> = ModuleDefinition & {
 export function defineDevice<const O extends Options = Record<never, never>>(
   device: DeviceDefinition<O>,
 ): DeviceModule<O> {
-  return { ...defineModule(deviceModule(device as unknown as DeviceDefinition)), device };
+  return { ...defineModule(deviceModule(device)), device };
 }

@@ -51,7 +51,7 @@ function checkDevice({ name, kind }: DeviceDefinition, value: unknown): Device {
   if (sized && !(Number.isSafeInteger(size) && size! >= 0))
     throw new TypeError(`device «${name}» has no size`);
   for (const key of ['open', 'ioctl', 'close', 'parts', 'fill'] as const) {
-    const part: unknown = device[key];
+    const part: unknown = (value as Record<string, unknown>)[key];
     if (part !== undefined && typeof part !== 'function')
       throw new TypeError(`device «${name}»: ${key} is no function`);
   }
@@ -96,7 +96,7 @@ export async function mountDevice(
     const device = await definition.create({
       source,
       target,
-      options: own as never,
+      options: own,
       openSource: () => openSource(vm, request, common.readOnly),
       readOnly: common.readOnly,
       log: mounted.log,

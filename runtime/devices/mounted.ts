@@ -77,7 +77,6 @@ export class MountedDevice {
     this.#readOnly = common.readOnly;
     this.#common = common;
     this.#owner = owner;
-    this.part = this.part.bind(this);
   }
 
   /** Nothing may be written. */
@@ -101,11 +100,11 @@ export class MountedDevice {
   }
 
   /** The file with a number, made when it is asked for first. */
-  part(number: number): MountedPart {
+  readonly part = (number: number): MountedPart => {
     let part = this.#parts.get(number);
     if (!part) this.#parts.set(number, (part = new MountedPart(this, number, this.#attributes(number))));
     return part;
-  }
+  };
 
   #attributes(number: number): NodeAttributes {
     const {

@@ -93,7 +93,7 @@ export class Dispatcher {
     }
     const result = answer instanceof Injection ? this.#inject(call, answer) : answer;
     const injected = answer instanceof Injection && typeof result === 'number' && result >= 0 ? result : undefined;
-    this.#account(injected === undefined ? result : (answer as Injection), injected, stats, trace);
+    this.#account(injected === undefined ? result : answer, injected, stats, trace);
     if (result === PASS) return NATIVE_PASS;
     // An injection that worked has answered already; one that failed (EMFILE) has not.
     return answer instanceof Injection && result >= 0 ? NATIVE_ANSWERED : result;
