@@ -44,6 +44,10 @@ constexpr uint32_t kPing = 1;
 constexpr uint32_t kAdd = 2;
 // Removes layer `a`. What is open in it stays usable.
 constexpr uint32_t kRemove = 3;
+// A FUSE file system of a single file, mounted nowhere: first the descriptor for its server, then, with kFuseFile,
+// the file itself (O_PATH).
+constexpr uint32_t kFuse = 4;
+constexpr uint32_t kFuseFile = 5;
 
 // Where the stage may stand: any directory will do that nobody has as a layer for its own sake.
 constexpr const char* kStages[] = {"/proc/driver", "/proc/fs", "/sys/kernel", "/proc/sys", "/mnt", "/tmp"};
@@ -128,6 +132,26 @@ class Stage {
   uint32_t last_ = 0;
 };
 
+// FUSE takes only mounts by whoever has opened the device, in the same user namespace: hence it is done here.
+UniqueFd MountFuse(UniqueFd& file) {
+  UniqueFd server(open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  if (!server) FailSystem("open(/dev/fuse)");
+  const UniqueFd context(static_cast<int>(syscall(SYS_fsopen, "fuse", FSOPEN_CLOEXEC)));
+  if (!context) FailSystem("fsopen");
+  const std::string number = std::to_string(server.get());
+  const char* settings[][2] = {
+      {"fd", number.c_str()}, {"rootmode", "100666"}, {"user_id", "0"}, {"group_id", "0"}};
+  for (const auto& [key, value] : settings) {
+    CheckSystem(static_cast<int>(syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, key, value, 0)), key);
+  }
+  CheckSystem(static_cast<int>(syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0)),
+              "fsconfig");
+  file = UniqueFd(static_cast<int>(
+      syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)));
+  if (!file) FailSystem("fsmount");
+  return server;
+}
+
 bool Send(int32_t result, const UniqueFd& fd, const std::string& reason) {
   ReplyHeader header{};
   header.result = result;
@@ -156,6 +180,7 @@ bool Send(int32_t result, const UniqueFd& fd, const std::string& reason) {
 
 // The result of a request, and the descriptor that goes with it.
 int32_t Answer(Stage& stage, const RequestHeader& request, const std::string& text, UniqueFd& fd) {
+  static UniqueFd fuse_file;  // between kFuse and kFuseFile
   uint32_t number = 0;
   switch (request.op) {
     case kPing:
@@ -165,6 +190,12 @@ int32_t Answer(Stage& stage, const RequestHeader& request, const std::string& te
       return static_cast<int32_t>(number);
     case kRemove:
       stage.Remove(request.a);
+      return 0;
+    case kFuse:
+      fd = MountFuse(fuse_file);
+      return 0;
+    case kFuseFile:
+      fd = std::move(fuse_file);
       return 0;
   }
   throw Failure(EINVAL, "unknown request");

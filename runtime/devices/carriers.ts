@@ -100,6 +100,10 @@ class Line {
     });
   }
 
+  get file(): OpenFile | undefined {
+    return this.#file;
+  }
+
   async open(part: MountedPart, opening: Opening): Promise<void> {
     const file =
       (await this.#device.ask(() => this.#device.device.open?.(openCall(part, opening), this.channel))) ?? {};
@@ -133,8 +137,8 @@ export const streamCarrier: MakeCarrier = (device): Carrier => {
       const [guest, ours] = pair;
       native().syscall(SYS.fcntl, guest, F_SETFL, opening.flags & OPEN.NONBLOCK);
       native().syscall(SYS.fcntl, ours, F_SETFL, OPEN.NONBLOCK);
-      const identity = device.table.add(guest, { part, exclusive: true });
-      const line = new Line(device, ours, false, () => {
+      const identity = device.table.add(guest, { part, exclusive: true, file: () => line.file });
+      const line: Line = new Line(device, ours, false, () => {
         device.table.remove(identity);
         lines.delete(line);
       });
@@ -161,8 +165,8 @@ export const terminalCarrier: MakeCarrier = (device): Carrier => {
   const kept = native().syscall(SYS.ioctl, ours, TIOCGPTPEER, OPEN.RDWR | OPEN.NOCTTY | OPEN.CLOEXEC);
   if (kept < 0) closeFd(ours);
   check(kept);
-  const identity = device.table.add(kept, { part: device.part(0), exclusive: true });
-  const line = new Line(device, ours, true, () => device.table.remove(identity));
+  const identity = device.table.add(kept, { part: device.part(0), exclusive: true, file: () => line.file });
+  const line: Line = new Line(device, ours, true, () => device.table.remove(identity));
   let opened: Promise<void> | undefined;
   return {
     async open(part, opening) {

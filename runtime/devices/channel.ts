@@ -7,6 +7,8 @@ import { closeFd } from './sys.ts';
 
 const READABLE = 1;
 const WRITABLE = 2;
+/** Never happens to a socket or terminal; but while something is watched, so is the hangup. */
+const PRIORITIZED = 8;
 const EAGAIN = -ERRNO['EAGAIN']!;
 const EINTR = -ERRNO['EINTR']!;
 const SHUT_WR = 1;
@@ -33,6 +35,8 @@ export class Channel implements Port {
   readonly #queue: Buffer[] = [];
   #waiting = 0;
   #paused = false;
+  /** The other end sends no more. */
+  #heard = false;
   #ending = false;
   #closed = false;
   #drained: (() => void)[] = [];
@@ -47,19 +51,33 @@ export class Channel implements Port {
 
   #watch(): void {
     if (this.#closed) return;
-    this.#readiness.watch((this.#paused ? 0 : READABLE) | (this.#waiting > 0 ? WRITABLE : 0));
+    const reading = this.#paused || this.#heard ? 0 : READABLE;
+    this.#readiness.watch(PRIORITIZED | reading | (this.#waiting > 0 ? WRITABLE : 0));
   }
 
   #ready(events: number): void {
+    // Nothing else makes this event come alone.
+    if (events === PRIORITIZED) return this.#hungUp();
     if (events & WRITABLE || this.#waiting > 0) this.#flush();
     if (!this.#closed && events & READABLE) this.#take();
     this.#watch();
+  }
+
+  /** Both directions are shut: the other end is closed. What it wrote before is still there. */
+  #hungUp(): void {
+    // The device is still busy with the last bytes, and told afterwards.
+    if (this.#paused) this.#readiness.watch(0);
+    else this.close();
   }
 
   #take(): void {
     const bytes = Buffer.allocUnsafe(CHUNK);
     const got = native().syscall(SYS.read, this.#fd, bytes, CHUNK);
     if (got === EAGAIN || got === EINTR) return;
+    if (got === 0 && !this.#terminal) {
+      this.#heard = true;
+      return;
+    }
     if (got <= 0) return this.close();
     const taken = this.#listener.data(bytes.subarray(0, got));
     if (!(taken instanceof Promise)) return;

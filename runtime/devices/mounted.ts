@@ -1,5 +1,6 @@
 /** A device in a view: its files, what they show, and its operations with their errors. */
 import { Errno } from '../errno.ts';
+import type { Mounter } from '../files/mounter.ts';
 import type { Logger } from '../log.ts';
 import { mayUse, R_OK, W_OK } from '../vm/access.ts';
 import type { NodeAttributes, VirtualNode } from '../vm/mounts.ts';
@@ -56,6 +57,7 @@ export class MountedDevice {
   readonly definition: DeviceDefinition;
   readonly log: Logger;
   readonly table: DeviceTable;
+  readonly mounter: Mounter;
   readonly #readOnly: boolean;
   /** What `create` returned, and what carries it: there from the end of the mount on. */
   device: Device = {};
@@ -73,6 +75,7 @@ export class MountedDevice {
   ) {
     this.definition = definition;
     this.table = devicesOf(vm);
+    this.mounter = vm.mounter;
     this.log = log;
     this.#readOnly = common.readOnly;
     this.#common = common;
@@ -145,9 +148,8 @@ export class MountedDevice {
     try {
       await work();
     } catch (error) {
-      this.log.warn(
-        `${this.definition.name}: ${what}: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      const { code } = this.errno(error);
+      if (error instanceof Errno) this.log.info(`${what}: ${code}`);
     }
   }
 

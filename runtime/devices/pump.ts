@@ -16,7 +16,6 @@ import { OPEN } from './sys.ts';
 const SOCK_STREAM = 1;
 const F_SETFL = 4;
 const SHUT_RD = 0;
-const SHUT_WR = 1;
 /** Bytes that are read ahead at once. */
 const CHUNK = 4096;
 
@@ -29,12 +28,13 @@ class Pump {
   readonly channel: Channel;
   #written = 0;
 
-  constructor(device: MountedDevice, file: OpenFile, fd: number, ended: () => void) {
+  constructor(device: MountedDevice, file: OpenFile, fd: number, writable: boolean, ended: () => void) {
     this.#device = device;
     this.#file = file;
     this.#ended = ended;
     this.channel = new Channel(fd, false, {
-      data: (bytes) => device.tell('write', () => this.#write(bytes)),
+      // A guest that opened it for reading can write to the socket even so.
+      data: (bytes) => (writable ? device.tell('write', () => this.#write(bytes)) : undefined),
       closed: () => this.#closed(),
     });
   }
@@ -84,11 +84,9 @@ export const pumpCarrier: MakeCarrier = (device): Carrier => {
       const access = opening.flags & OPEN.ACCMODE;
       native().syscall(SYS.fcntl, guest, F_SETFL, opening.flags & OPEN.NONBLOCK);
       native().syscall(SYS.fcntl, ours, F_SETFL, OPEN.NONBLOCK);
-      // As a descriptor opened for one of the two only.
-      if (access === 0) native().syscall(SYS.shutdown, guest, SHUT_WR);
       if (access === OPEN.WRONLY) native().syscall(SYS.shutdown, guest, SHUT_RD);
-      const identity = device.table.add(guest, { part, exclusive: true });
-      const pump = new Pump(device, file, ours, () => {
+      const identity = device.table.add(guest, { part, exclusive: true, file: () => file });
+      const pump = new Pump(device, file, ours, access !== 0, () => {
         device.table.remove(identity);
         pumps.delete(pump);
       });

@@ -29,7 +29,9 @@ class FuseCarrier implements Carrier {
 
   async #start(part: MountedPart): Promise<FuseServer> {
     const server = await FuseServer.start(part);
-    this.#identities.push(this.#device.table.add(server.file, { part, exclusive: true }));
+    this.#identities.push(
+      this.#device.table.add(server.file, { part, exclusive: true, file: (fd) => server.fileOf(fd) }),
+    );
     return server;
   }
 

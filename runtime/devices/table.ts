@@ -4,6 +4,7 @@ import { native } from '../native.ts';
 import { SYS } from '../syscalls/table.ts';
 import type { Process } from '../vm/process.ts';
 import type { Vm } from '../vm/vm.ts';
+import type { OpenFile } from './define.ts';
 import type { MountedDevice, MountedPart } from './mounted.ts';
 import { AT_FDCWD, closeFd, identityOf } from './sys.ts';
 
@@ -12,6 +13,8 @@ export interface Carried {
   readonly part: MountedPart;
   /** Guests have this object by no other name than that of the device. */
   readonly exclusive: boolean;
+  /** The opened file behind a descriptor of ours of the same object, where the device has such. */
+  file?(fd: number): OpenFile | undefined | Promise<OpenFile | undefined>;
 }
 
 /** The devices of a VM that are open or may be. */
@@ -42,13 +45,21 @@ export class DeviceTable {
 
   /** The device behind descriptor `fd` of a process, if one is there. */
   of(process: Process, fd: number): Carried | undefined {
+    const found = this.open(process, fd);
+    if (found) closeFd(found.fd);
+    return found?.carried;
+  }
+
+  /** As of(), with a descriptor of ours for the same open file description; the caller closes it. */
+  open(process: Process, fd: number): { carried: Carried; fd: number } | undefined {
     if (this.empty) return undefined;
     const copy = native().syscall(SYS.pidfd_getfd, process.pidfd, fd, 0);
     if (copy < 0) return undefined;
     const identity = identityOf(copy);
-    // Closing the last descriptor would wait for a FUSE server; but the guest has another.
+    const carried = identity === undefined ? undefined : this.#carried.get(identity);
+    if (carried) return { carried, fd: copy };
     closeFd(copy);
-    return identity === undefined ? undefined : this.#carried.get(identity);
+    return undefined;
   }
 }
 

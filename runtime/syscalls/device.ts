@@ -3,7 +3,8 @@ import { constants } from 'node:os';
 import { Errno } from '../errno.ts';
 import type { Device, IoctlCall } from '../devices/define.ts';
 import type { MountedPart } from '../devices/mounted.ts';
-import { devicesOf } from '../devices/table.ts';
+import { closeFd } from '../devices/sys.ts';
+import { devicesOf, type Carried } from '../devices/table.ts';
 import type { Call } from '../vm/call.ts';
 import type { Handler } from './handler.ts';
 import { netdeviceHandlers } from './netdevice.ts';
@@ -83,7 +84,8 @@ function blockRequest(part: MountedPart, device: Device, request: number): Buffe
   }
 }
 
-async function deviceIoctl(call: Call, part: MountedPart): Promise<number> {
+async function deviceIoctl(call: Call, { carried, fd }: { carried: Carried; fd: number }): Promise<number> {
+  const { part } = carried;
   const { owner } = part;
   const request = call.int(1);
   const asked: IoctlCall = {
@@ -93,7 +95,11 @@ async function deviceIoctl(call: Call, part: MountedPart): Promise<number> {
     read: (length) => call.read(call.arg(2), length),
     write: (bytes) => call.write(call.arg(2), bytes),
   };
-  const own = await owner.ask(() => owner.device.ioctl?.(request >>> 0, call.arg(2), asked));
+  const own = await owner.ask(async () => {
+    const file = await carried.file?.(fd);
+    const answer = await file?.ioctl?.(request >>> 0, call.arg(2), asked);
+    return answer ?? owner.device.ioctl?.(request >>> 0, call.arg(2), asked);
+  });
   if (own !== undefined) return Math.max(0, Math.trunc(Number(own)) || 0);
   const known = owner.isBlock ? blockRequest(part, owner.device, request) : undefined;
   if (known === undefined) throw new Errno(constants.errno.ENOTTY);
@@ -106,8 +112,8 @@ async function deviceIoctl(call: Call, part: MountedPart): Promise<number> {
 const ioctl: Handler = (call) => {
   const request = call.int(1);
   if (request >= NETDEVICE.first && request <= NETDEVICE.last) return netdeviceHandlers.ioctl(call);
-  const carried = devicesOf(call.vm).of(call.process, call.int(0));
-  return carried ? deviceIoctl(call, carried.part) : PASS;
+  const found = devicesOf(call.vm).open(call.process, call.int(0));
+  return found ? deviceIoctl(call, found).finally(() => closeFd(found.fd)) : PASS;
 };
 
 /** The device that a call with an empty path is about, by its descriptor; `flags` is the index of the AT_… flags. */

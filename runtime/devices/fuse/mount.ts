@@ -1,5 +1,6 @@
 /** A FUSE file system of a single file, mounted nowhere: fsopen(2), fsmount(2). */
 import { check } from '../../errno.ts';
+import type { Mounter } from '../../files/mounter.ts';
 import { native } from '../../native.ts';
 import { SYS } from '../../syscalls/table.ts';
 import { AT_FDCWD, closeFd, OPEN } from '../sys.ts';
@@ -21,7 +22,18 @@ export interface FuseMount {
 }
 
 /** Throws Errno where the user may not use FUSE. */
-export function mountFuse(): FuseMount {
+export function mountFuse(mounter: Mounter): FuseMount {
+  // The device first: where it is forbidden there is nothing to try.
+  closeFd(
+    check(
+      native().syscall(SYS.openat, AT_FDCWD, '/dev/fuse', OPEN.RDWR | OPEN.CLOEXEC),
+      'cannot open /dev/fuse',
+    ),
+  );
+  return process.geteuid!() === 0 ? mountAsRoot() : mounter.fuse();
+}
+
+function mountAsRoot(): FuseMount {
   const opened: number[] = [];
   const keep = (fd: number, why: string): number => {
     check(fd, why);

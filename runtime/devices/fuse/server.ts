@@ -3,7 +3,7 @@
  * signals and errors are as for a driver in the kernel. Nothing here may touch the file in a way that waits for an
  * answer: it would be our own.
  */
-import { close, existsSync, open } from 'node:fs';
+import { close, existsSync, fsync, open } from 'node:fs';
 import { Errno, ERRNO } from '../../errno.ts';
 import { native, type Readiness } from '../../native.ts';
 import { SYS } from '../../syscalls/table.ts';
@@ -43,11 +43,13 @@ export class FuseServer {
   #lastHandle = 0;
   #opening: Promise<unknown> = Promise.resolve();
   #closed = false;
+  /** Gets the file of the next fsync(2) that a thread of ours makes. */
+  #sought: ((file: OpenFile) => void) | undefined;
 
   /** Throws Errno where FUSE cannot be used. Use {@link FuseServer.start}. */
   private constructor(part: MountedPart) {
     this.#part = part;
-    const { server, file } = mountFuse();
+    const { server, file } = mountFuse(part.owner.mounter);
     this.#server = server;
     this.#file = file;
     this.#readiness = new (native().Readiness)(server, () => this.#serve());
@@ -94,6 +96,23 @@ export class FuseServer {
     });
     this.#opening = opened.catch(() => undefined);
     return opened;
+  }
+
+  /**
+   * The opened file behind a descriptor of ours. The kernel names it in requests only, so one is made: an fsync(2) in
+   * another thread, which is answered here and not passed on.
+   */
+  fileOf(fd: number): Promise<OpenFile | undefined> {
+    if (![...this.#files.values()].some((file) => file.ioctl)) return Promise.resolve(undefined);
+    const found = this.#opening.then(
+      () =>
+        new Promise<OpenFile | undefined>((resolve) => {
+          this.#sought = resolve;
+          fsync(fd, () => resolve(undefined));
+        }),
+    );
+    this.#opening = found;
+    return found.finally(() => (this.#sought = undefined));
   }
 
   // -- Requests ------------------------------------------------------------------------------------------------
@@ -177,6 +196,8 @@ export class FuseServer {
       case wire.OPCODE.POLL:
         return Promise.resolve(this.#poll(file, body));
       default:
+        if (this.#sought && isOurs(request.pid))
+          return Promise.resolve(this.#sought(file)).then(() => undefined);
         return Promise.resolve(file.sync?.()).then(() => undefined);
     }
   }
@@ -185,7 +206,7 @@ export class FuseServer {
     const { owner } = this.#part;
     const flags = body.readUInt32LE(0);
     // A thread of ours opens it for a guest; else a guest has opened /proc/self/fd/N.
-    const expected = existsSync(`/proc/self/task/${pid}`) ? this.#expected.pop() : undefined;
+    const expected = isOurs(pid) ? this.#expected.pop() : undefined;
     const file =
       expected ?? (await owner.device.open?.(openCall(this.#part, { flags, pid, signal }), NO_PORT)) ?? {};
     const handle = ++this.#lastHandle;
@@ -284,6 +305,9 @@ export class FuseServer {
     this.#files.clear();
   }
 }
+
+/** Whether a thread of this process made a request. */
+const isOurs = (tid: number): boolean => existsSync(`/proc/self/task/${tid}`);
 
 /** Devices of these kinds have no port. */
 export const NO_PORT = {
