@@ -165,7 +165,7 @@ export const terminalCarrier: MakeCarrier = (device): Carrier => {
   const kept = native().syscall(SYS.ioctl, ours, TIOCGPTPEER, OPEN.RDWR | OPEN.NOCTTY | OPEN.CLOEXEC);
   if (kept < 0) closeFd(ours);
   check(kept);
-  const identity = device.table.add(kept, { part: device.part(0), exclusive: true, file: () => line.file });
+  const identity = device.table.add(kept, { part: device.part(0), exclusive: false, file: () => line.file });
   const line: Line = new Line(device, ours, true, () => device.table.remove(identity));
   let opened: Promise<void> | undefined;
   return {
