@@ -21,6 +21,7 @@ import { PRIVATE, removeAll, Whiteouts } from './whiteouts.ts';
 
 const [ENOENT, ENOTDIR, ELOOP] = [-ERRNO['ENOENT']!, -ERRNO['ENOTDIR']!, -ERRNO['ELOOP']!];
 const AT_REMOVEDIR = 0x200;
+const AT_EMPTY_PATH = 0x1000;
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 /** Refusals of the lower tree on which mincow makes a copy. */
@@ -72,7 +73,9 @@ export class CowTree implements FileTree {
   #findLower(path: string, stat: Buffer): Place | number {
     if (this.#whiteouts.hides(path)) return ENOENT;
     const found = this.#lower.find(path, stat);
-    if (typeof found === 'number' || !place.isRegular(stat) || linksOf(stat) < 2) return found;
+    if (typeof found === 'number') return found;
+    if (isDirectory(stat) && this.#whiteouts.namesIn(path)) this.#whiteouts.showChange(path, stat);
+    if (!place.isRegular(stat) || linksOf(stat) < 2) return found;
     const copy = this.#whiteouts.copyOf(keyOf(stat));
     if (copy === undefined) return found;
     const links = stat.readBigUInt64LE(16);
@@ -150,12 +153,23 @@ export class CowTree implements FileTree {
     if (!upper)
       return this.#lowerFirst(
         () => this.#lower.remove(path, directory),
-        () => this.#whiteouts.add(path),
+        () => {
+          this.#whiteouts.add(path);
+          this.#touch(directoryOf(path));
+        },
       );
     if (this.#lowerHas(path)) this.#whiteouts.add(path);
     inDirectory(this.#inUpper(path), (dirfd, name) =>
       check(native().syscall(SYS.unlinkat, dirfd, name, directory ? AT_REMOVEDIR : 0)),
     );
+  }
+
+  /** Something in the directory has changed that its upper part does not know of. */
+  #touch(directory: string): void {
+    if (!this.#upperHasDirectory(directory)) return;
+    const [now, omit] = [0x3fffffffn, 0x3ffffffen];
+    const times = Buffer.from(new BigInt64Array([0n, omit, 0n, now]).buffer);
+    asSelf(() => place.withObject(this.#inUpper(directory), (fd) => native().syscall(SYS.utimensat, fd, '', times, AT_EMPTY_PATH)));
   }
 
   rename(from: string, to: string, flags: number): void {

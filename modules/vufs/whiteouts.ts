@@ -25,6 +25,8 @@ const LOCK_EX_NB = 6;
 const RENAME_EXCHANGE = 2;
 const AT_REMOVEDIR = 0x200;
 const DT_DIR = 4;
+/** Offset of st_mtim in struct stat; st_ctim follows. */
+const MTIME = 88;
 const scratch = Buffer.alloc(STAT_SIZE);
 
 export class Whiteouts {
@@ -82,6 +84,13 @@ export class Whiteouts {
     asSelf(() => this.#write(path));
     for (const known of this.#paths) if (known.startsWith(`${path}/`)) this.#forget(known);
     this.#remember(path);
+  }
+
+  /** Gives `stat` of a directory of the lower tree the time at which a name in it was last removed. */
+  showChange(directory: string, stat: Buffer): void {
+    const kept = directory === '' ? PRIVATE : join(PRIVATE, directory);
+    if (native().look(this.#layer.fd, kept, scratch) < 0) return;
+    if (scratch.readBigInt64LE(MTIME) >= stat.readBigInt64LE(MTIME)) scratch.copy(stat, MTIME, MTIME, MTIME + 32);
   }
 
   /** A new name in the folder for unfinished things. */

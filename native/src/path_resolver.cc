@@ -118,11 +118,13 @@ PathResolver::Verdict PathResolver::TryDirectly(const std::string& base, std::st
   std::string path = base;
   bool up = false;
   bool directory = false;
+  bool dots = false;
   // The kernel cannot follow a path that starts in the view.
   if (!base.empty() && Find(base).IsClaimed()) return Verdict::kWalk;
   for (Components parts(rest); !parts.Done();) {
     const std::string_view name = parts.Next();
-    directory = parts.SlashFollows() || name == "." || name == "..";
+    dots = name == "." || name == "..";
+    directory = parts.SlashFollows() || dots;
     if (name == "..") {
       up = true;
       if (Find(path).IsClaimed()) return Verdict::kWalk;
@@ -135,7 +137,7 @@ PathResolver::Verdict PathResolver::TryDirectly(const std::string& base, std::st
   if (!up) {
     const PathClaims::Position position = Find(path);
     if (position.IsClaimed() && !position.any) {
-      result_ = Stop(path, position, directory && !path.empty(), "");
+      result_ = Stop(path, position, directory && !path.empty(), dots ? "." : "");
       return Verdict::kClaimed;
     }
   }
@@ -156,7 +158,7 @@ PathResolver::Verdict PathResolver::TryDirectly(const std::string& base, std::st
   if (!position.IsClaimed()) return Verdict::kPass;
   // "missing/../claimed" names nothing: the walk sees where it ends.
   if (up && error != 0) return Verdict::kWalk;
-  result_ = Stop(path, position, directory && !path.empty(), "");
+  result_ = Stop(path, position, directory && !path.empty(), dots ? "." : "");
   return Verdict::kClaimed;
 }
 

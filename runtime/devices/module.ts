@@ -21,6 +21,7 @@ const CARRIERS: Readonly<Record<DeviceKind, MakeCarrier>> = {
   file: fileCarrier,
 };
 
+const MS_RDONLY = 1;
 /** Numbers of parts that are looked for. */
 const PART = /^[1-9]\d{0,3}$/;
 
@@ -87,6 +88,7 @@ export async function mountDevice(
   request: MountRequest,
 ): Promise<Mount> {
   const { common, own } = parseOptions(request.options, definition.options ?? {});
+  common.readOnly ||= (request.flags & MS_RDONLY) !== 0;
   const who = request.process?.credentials();
   const owner = { uid: who?.uid ?? vm.uid, gid: who?.gid ?? process.getegid!() };
   const mounted = new MountedDevice(vm, definition, common, owner, logger(definition.name));

@@ -8,13 +8,14 @@ import type { Claim } from '../../vm/mounts.ts';
 import type { Handler } from '../handler.ts';
 import { PASS, type Answer } from '../outcome.ts';
 import type { SyscallName } from '../table.ts';
+import { isDirectory } from '../../files/place.ts';
 import * as act from './acts.ts';
 import { getcwd, getdents64 } from './directory.ts';
 import { openHow } from './how.ts';
-import { AT_FDCWD, kernelMounts, resolve, useOwnRoots, type Target, type TreeTarget } from './resolve.ts';
+import { AT_FDCWD, kernelMounts, resolve, useOwnRoots, type LinkUse, type Target, type TreeTarget } from './resolve.ts';
 import { O } from './redirect.ts';
 import { TREE_ACTS } from './tree-acts.ts';
-import { linkTree, renameTree } from './tree-names.ts';
+import { lastDots, linkTree, renameTree, requireParent } from './tree-names.ts';
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_SYMLINK_FOLLOW = 0x400;
@@ -27,7 +28,7 @@ interface Row {
   /** Index of the directory's descriptor; without it, paths start from the working directory. */
   dirfd?: number;
   /** Whether a symbolic link at the end is meant itself. */
-  noFollow?: boolean | ((call: Call) => boolean);
+  noFollow?: LinkUse | ((call: Call) => LinkUse);
   /** What is done; `next` is the index of the argument after the path. */
   act: act.Act;
 }
@@ -35,17 +36,16 @@ interface Row {
 /** flags in argument `index`, AT_SYMLINK_NOFOLLOW among them */
 const atFlags = (index: number) => (call: Call) => (call.int(index) & AT_SYMLINK_NOFOLLOW) !== 0;
 /** open(2): a link is not followed with O_NOFOLLOW, nor where only a new file will do. */
-const openFlags = (index: number) => (call: Call) => {
-  const flags = call.int(index);
-  return (flags & O.NOFOLLOW) !== 0 || (flags & (O.CREAT | O.EXCL)) === (O.CREAT | O.EXCL);
+const openUse = (flags: number): LinkUse => {
+  if (flags & O.CREAT && !(flags & O.PATH)) return flags & (O.EXCL | O.NOFOLLOW) ? 'name' : 'create';
+  return (flags & O.NOFOLLOW) !== 0;
 };
-const howFlags = (call: Call) => {
-  const { flags } = openHow(call);
-  return (flags & O.NOFOLLOW) !== 0 || (flags & (O.CREAT | O.EXCL)) === (O.CREAT | O.EXCL);
-};
+const openFlags = (index: number) => (call: Call) => openUse(call.int(index));
+const howFlags = (call: Call) => openUse(openHow(call).flags);
 
 const plain = (what: act.Act): Row => ({ path: 0, act: what });
 const plainLink = (what: act.Act): Row => ({ path: 0, noFollow: true, act: what });
+const plainName = (what: act.Act): Row => ({ path: 0, noFollow: 'name', act: what });
 const at = (what: act.Act, noFollow: NonNullable<Row['noFollow']> = false): Row => ({
   dirfd: 0,
   path: 1,
@@ -57,7 +57,7 @@ const ROWS = {
   open: { path: 0, noFollow: openFlags(1), act: act.open },
   openat: at(act.open, openFlags(2)),
   openat2: at(act.openat2, howFlags),
-  creat: plain(act.creat),
+  creat: { path: 0, noFollow: 'create', act: act.creat },
   stat: plain(act.stat),
   lstat: plainLink(act.stat),
   newfstatat: at(act.stat, atFlags(3)),
@@ -79,15 +79,15 @@ const ROWS = {
   utimensat: at(act.touch(act.TIMESPECS), atFlags(3)),
   truncate: plain(act.truncate),
   statfs: plain(act.statfs),
-  symlink: { path: 1, noFollow: true, act: act.make },
-  symlinkat: { dirfd: 1, path: 2, noFollow: true, act: act.make },
-  mkdir: plainLink(act.make),
-  mkdirat: at(act.make, true),
-  mknod: plainLink(act.make),
-  mknodat: at(act.make, true),
-  unlink: plainLink(act.unlink),
-  unlinkat: at(act.unlinkat, true),
-  rmdir: plainLink(act.rmdir),
+  symlink: { path: 1, noFollow: 'name', act: act.make },
+  symlinkat: { dirfd: 1, path: 2, noFollow: 'name', act: act.make },
+  mkdir: plainName(act.make),
+  mkdirat: at(act.make, 'name'),
+  mknod: plainName(act.make),
+  mknodat: at(act.make, 'name'),
+  unlink: plainName(act.unlink),
+  unlinkat: at(act.unlinkat, 'name'),
+  rmdir: plainName(act.rmdir),
   chdir: plain(act.chdir),
   getxattr: plain(act.noAttributes),
   lgetxattr: plainLink(act.noAttributes),
@@ -107,6 +107,9 @@ const ROWS = {
   inotify_add_watch: { path: 1, noFollow: (call) => (call.int(2) & IN_DONT_FOLLOW) !== 0, act: act.watch },
 } as const satisfies Partial<Record<SyscallName, Row>>;
 
+/** Calls that open; a device or a FIFO is then best left to the kernel, which knows the caller. */
+const OPENS: ReadonlySet<SyscallName> = new Set(['open', 'openat', 'openat2', 'creat']);
+
 function handlerOf(name: SyscallName, row: Row): Handler {
   const { path, dirfd, noFollow = false, act: what } = row;
   const inTree = TREE_ACTS[name]!;
@@ -115,6 +118,7 @@ function handlerOf(name: SyscallName, row: Row): Handler {
     const target = resolve(call, dirfd === undefined ? AT_FDCWD : call.int(dirfd), call.arg(path), link);
     if (!target) return PASS;
     if (target.claim.kind === 'deny') throw new Errno(target.claim.errno);
+    if (isTree(target) && target.forKernel && OPENS.has(name)) return PASS;
     return target.claim.kind === 'tree' ? inTree(call, target as TreeTarget, path + 1) : what(call, target, path + 1);
   };
 }
@@ -130,30 +134,48 @@ const AT_PAIR: Pair = [
   [2, 3],
 ];
 
+const isTree = (target: Target): target is TreeTarget => target.claim.kind === 'tree';
+
 /** What is done when both paths lead into trees. */
-type TreePair = (call: Call, from: TreeTarget, to: TreeTarget) => Answer;
+type TreePair = (call: Call, from: TreeTarget, to: TreeTarget, dots: boolean) => Answer;
+
+/** What the first of two paths fails with before the second is looked at; else the dots at its end. */
+function precheck(call: Call, from: TreeTarget, index: number, whole: boolean): string | undefined {
+  if (whole && !from.place) throw new Errno('ENOENT');
+  if (whole && from.slash && !isDirectory(from.stat)) throw new Errno('ENOTDIR');
+  if (!from.place) requireParent(from);
+  return lastDots(call, from, index);
+}
 
 function pairHandler(pair: Pair, what: act.PairAct, inTrees: TreePair, follow?: (call: Call) => boolean): Handler {
+  // link(2) looks its first path up completely before the second; rename(2) only up to the last names.
+  const fromFirst = what === act.link;
   return (call): Answer => {
     const find = (i: 0 | 1, host: boolean): Target | undefined => {
       const [dirfd, path] = pair[i];
-      const noFollow = i > 0 || !(follow?.(call) ?? false);
+      const noFollow = i > 0 || !fromFirst ? 'name' : !(follow?.(call) ?? false);
       return resolve(call, dirfd < 0 ? AT_FDCWD : call.int(dirfd), call.arg(path), noFollow, host);
     };
-    let [from, to] = [find(0, false), find(1, false)];
+    let from = find(0, false);
+    const early = from && isTree(from) ? precheck(call, from, pair[0][1], fromFirst) : undefined;
+    let to = find(1, false);
     if (!from && !to) return PASS;
     for (const target of [from, to]) if (target?.claim.kind === 'deny') throw new Errno(target.claim.errno);
     // Where one of them is in a tree the other one is looked for by us too.
     if (from?.claim.kind === 'tree' && !to) to = find(1, true);
     if (to?.claim.kind === 'tree' && !from) from = find(0, true);
-    if (from?.claim.kind === 'tree' && to?.claim.kind === 'tree')
-      return inTrees(call, from as TreeTarget, to as TreeTarget);
+    if (from && to && isTree(from) && isTree(to)) {
+      if (!to.place) requireParent(to);
+      const late = lastDots(call, to, pair[1][1]);
+      if (!fromFirst && (early ?? lastDots(call, from, pair[0][1]))) throw new Errno('EBUSY');
+      return inTrees(call, from, to, late !== undefined);
+    }
     return what(from, to);
   };
 }
 
 const renames = (pair: Pair, flags: (call: Call) => number): Handler =>
-  pairHandler(pair, act.rename, (call, from, to) => renameTree(call, from, to, flags(call)));
+  pairHandler(pair, act.rename, (call, from, to, dots) => renameTree(call, from, to, flags(call), dots));
 const links = (pair: Pair, follow?: (call: Call) => boolean): Handler =>
   pairHandler(pair, act.link, linkTree, follow);
 

@@ -44,9 +44,18 @@ export interface TreeTarget extends Target {
   readonly stat: Buffer;
   /** A magic link of procfs that leads to an object without a path: this is the path of the link. */
   readonly magic?: string;
+  /** The kernel gets to the same device, FIFO or socket by the same path. */
+  readonly forKernel?: boolean;
   /** A link of procfs that is meant itself: its path. */
   readonly link?: string;
 }
+
+/**
+ * Whether a symbolic link at the end is meant itself: not where a slash is behind it, except in calls that are about
+ * the name and not about what it leads to ('name': mkdir, unlink, rename and their kin). Where a file may be made ('create') it is followed, but not with a slash
+ * behind it.
+ */
+export type LinkUse = boolean | 'name' | 'create';
 
 /** VMs with guests whose root directory or mounts may be others than the supervisor's. */
 const ownRoots = new WeakSet<Vm>();
@@ -79,12 +88,12 @@ export function resolve(
   call: Call,
   dirfd: number,
   where: number | string,
-  noFollow: boolean,
+  noFollow: LinkUse,
   host = false,
 ): Target | undefined {
   const { prefixes, table } = compile(call.process.view);
   if (prefixes.length === 0) return undefined;
-  const flags = (noFollow ? PATH_FLAGS.noFollow : 0) | (ownRoots.has(call.vm) ? PATH_FLAGS.ownRoot : 0);
+  const flags = (noFollow === true || noFollow === 'name' ? PATH_FLAGS.noFollow : 0) | (ownRoots.has(call.vm) ? PATH_FLAGS.ownRoot : 0);
   const { tid, process } = call;
   const found = table.resolve(tid, process.pid, dirfd, where, flags);
   if (found === undefined && !host) return undefined;
@@ -114,20 +123,20 @@ interface Object {
 class Walk {
   readonly #process: Process;
   readonly #tid: number;
-  readonly #noFollow: boolean;
+  readonly #links: LinkUse;
   /** Follows an absolute path through the host's tree, as the addon's resolver does. */
   readonly #again: (path: string) => string | undefined;
   /** Canonical path of where the walk is, and what is still to be followed. */
   #at = '';
   #rest = '';
-  #links = 0;
+  #followed = 0;
   /** True after a place that the host does not have there: then the kernel cannot follow the path. */
   #virtual = false;
 
-  constructor(process: Process, tid: number, noFollow: boolean, again: (path: string) => string | undefined) {
+  constructor(process: Process, tid: number, noFollow: LinkUse, again: (path: string) => string | undefined) {
     this.#process = process;
     this.#tid = tid;
-    this.#noFollow = noFollow;
+    this.#links = noFollow;
     this.#again = again;
   }
 
@@ -170,13 +179,14 @@ class Walk {
     const { place, stat } = object;
     const more = /[^/]/.test(this.#rest);
     if (place) this.#virtual ||= !this.#native(place);
-    if (place && isLink(stat) && (more || this.#rest !== '' || !this.#noFollow)) return this.#follow(here, place);
+    if (place && isLink(stat) && (more || this.#follows(this.#rest !== ''))) return this.#follow(here, place);
     if (!more) {
       if (place && isLink(stat) && isMagicPlace(place)) return this.#magicTarget(here, object);
-      if (!this.#virtual && place && (!claim || isForKernel(place, stat))) return undefined;
       // On the host the kernel finds the errno, and makes what is new.
-      if (!this.#virtual && !claim) return undefined;
-      return this.#treeTarget(here, object);
+      if (!this.#virtual && (!claim || (place && isPseudo(this.#at)))) return undefined;
+      const forKernel = !this.#virtual && place !== undefined && isSpecial(stat);
+      const target: TreeTarget = { ...this.#treeTarget(here, object), forKernel };
+      return target;
     }
     if (!place) throw new Errno('ENOENT');
     return this.#step(isDirectory(stat));
@@ -188,28 +198,35 @@ class Walk {
   }
 
   /** The target, when nothing but names of one tree lies on the way; 'native' when it is the kernel's. */
-  #whole(claim: Extract<Claim, { kind: 'tree' }>): Target | 'native' | undefined {
-    if (/\/\.{1,2}(?:\/|$)/.test(this.#rest) || !claim.mount) return undefined;
-    const names = this.#rest.replace(/\/+/g, '/').replace(/\/$/, '');
+  #whole(claim: Extract<Claim, { kind: 'tree' }>): TreeTarget | 'native' | undefined {
+    if (/\/\.\.(?:\/|$)/.test(this.#rest) || !claim.mount) return undefined;
+    const dot = /\/\.\/*$/.test(this.#rest);
+    const names = this.#rest.replace(/\/\.(?=\/|$)/g, '').replace(/\/+/g, '/').replace(/\/$/, '');
     const path = (this.#at === '/' ? '' : this.#at) + names || '/';
     if (!wholeWay(this.#process.view, this.#at, claim, path)) return undefined;
     const inside = claim.path === '' ? names.slice(1) : claim.path + names;
     const object = look(claim.tree, inside);
     // Somewhere on the way is a link, or something that is in the way; or the end is a link to be followed.
     if (typeof object === 'number') return undefined;
-    const slash = this.#rest.endsWith('/');
-    if (object.place && isLink(object.stat) && (slash || !this.#noFollow)) return undefined;
-    if (object.place && !this.#virtual) {
-      const native = `${object.place.layer.source}/${object.place.path}` === path;
-      if (native && isForKernel(object.place, object.stat)) return 'native';
+    const slash = dot || this.#rest.endsWith('/');
+    if (object.place && isLink(object.stat) && (dot || this.#follows(slash))) return undefined;
+    let forKernel = false;
+    if (object.place && !this.#virtual && (isPseudo(path) || isSpecial(object.stat))) {
+      forKernel = `${object.place.layer.source}/${object.place.path}` === path;
+      if (forKernel && isPseudo(path)) return 'native';
     }
     this.#at = path;
     this.#rest = slash ? '/' : '';
-    return this.#treeTarget({ ...claim, path: inside }, object);
+    return { ...this.#treeTarget({ ...claim, path: inside }, object), forKernel };
+  }
+
+  /** Whether a link at the end of the path is followed. */
+  #follows(slash: boolean): boolean {
+    return this.#links === 'create' ? !slash : this.#links === true ? slash : !this.#links;
   }
 
   #follow(claim: Extract<Claim, { kind: 'tree' }>, place: Place): Target | undefined | 'on' {
-    if (++this.#links > MOST_LINKS) throw new Errno('ELOOP');
+    if (++this.#followed > MOST_LINKS) throw new Errno('ELOOP');
     const path = `${place.layer.source}/${place.path}`;
     let link = procTarget(path, this.#process.pid, this.#tid) ?? linkAt(place);
     if (isMagic(path, link)) {
@@ -257,9 +274,9 @@ class Walk {
   #real(claim: Redirect): Target | undefined | 'on' {
     const more = /[^/]/.test(this.#rest);
     this.#virtual = true;
-    const link = more || this.#rest !== '' || !this.#noFollow ? readLink(claim) : -ERRNO['EINVAL']!;
+    const link = more || this.#follows(this.#rest !== '') ? readLink(claim) : -ERRNO['EINVAL']!;
     if (typeof link === 'string') {
-      if (++this.#links > MOST_LINKS) throw new Errno('ELOOP');
+      if (++this.#followed > MOST_LINKS) throw new Errno('ELOOP');
       const start = link.startsWith('/') ? '' : `${parentOf(this.#at)}/`;
       return this.#restart(`${start}${link}${this.#rest}`) ? 'on' : this.#outside();
     }
@@ -280,7 +297,7 @@ class Walk {
   }
 
   #target(claim: Claim): Target {
-    return { path: this.#at, claim, slash: this.#rest !== '', noFollow: this.#noFollow };
+    return { path: this.#at, claim, slash: this.#rest !== '', noFollow: this.#links === true || this.#links === 'name' };
   }
 
   #restart(path: string): boolean {
@@ -318,15 +335,13 @@ function look(tree: FileTree, path: string): Object | number {
 }
 
 const S_IFMT = 0o170000;
-/**
- * Objects that only the kernel can open on behalf of the caller as it should: devices, FIFOs and sockets, whose
- * state belongs to sessions and processes, and everything in procfs.
- */
-function isForKernel(place: Place, stat: Buffer): boolean {
+/** Devices, FIFOs and sockets: what an opened one is depends on the process that opens it. */
+function isSpecial(stat: Buffer): boolean {
   const type = stat.readUInt32LE(24) & S_IFMT;
-  return (type !== 0o100000 && type !== 0o040000 && type !== 0o120000) || isPseudo(`${place.layer.source}/${place.path}`);
+  return type !== 0o100000 && type !== 0o040000 && type !== 0o120000;
 }
 const isMagicPlace = ({ layer, path }: Place): boolean => /^\/proc\/\d+\//.test(`${layer.source}/${path}`);
+/** File systems that show every process something else, or belong to the kernel. */
 const isPseudo = (path: string): boolean => /^\/(?:proc|sys|dev)(?:\/|$)/.test(path);
 
 const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));

@@ -39,10 +39,11 @@ const touch =
     look.touchTree(call, target, call.arg(next), format);
 const readlink: TreeAct = (call, target, next) =>
   look.readlinkTree(call, target, call.arg(next), call.int(next + 1));
-const mkdir: TreeAct = (call, target, next) => names.mkdirTree(call, target, call.int(next));
+const mkdir: TreeAct = (call, target, next) => names.mkdirTree(call, target, call.int(next), next - 1);
 const mknod: TreeAct = (call, target, next) =>
-  names.mknodTree(call, target, call.int(next), call.arg(next + 1));
-const symlink: TreeAct = (call, target) => names.symlinkTree(call, target, call.readString(call.arg(0)));
+  names.mknodTree(call, target, call.int(next), call.arg(next + 1), next - 1);
+const symlink: TreeAct = (call, target, next) =>
+  names.symlinkTree(call, target, call.readString(call.arg(0)), next - 1);
 const getxattr: TreeAct = (call, target, next) =>
   look.getAttribute(call, target, call.arg(next), call.arg(next + 1), call.arg(next + 2));
 const listxattr: TreeAct = (call, target, next) =>
@@ -147,10 +148,10 @@ export const TREE_ACTS: Partial<Record<SyscallName, TreeAct>> = {
   mkdirat: mkdir,
   mknod,
   mknodat: mknod,
-  unlink: (call, target) => names.removeTree(call, target, false),
-  rmdir: (call, target) => names.removeTree(call, target, true),
+  unlink: (call, target) => names.removeTree(call, target, false, 0),
+  rmdir: (call, target) => names.removeTree(call, target, true, 0),
   unlinkat: (call, target, next) =>
-    names.removeTree(call, target, (call.int(next) & AT_REMOVEDIR) !== 0),
+    names.removeTree(call, target, (call.int(next) & AT_REMOVEDIR) !== 0, 1),
   chdir: chdirTree,
   getxattr,
   lgetxattr: getxattr,

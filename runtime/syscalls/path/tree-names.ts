@@ -1,7 +1,7 @@
 /** Making, removing and moving names in mounted trees. */
 import { check, Errno } from '../../errno.ts';
 import { asCaller, withUmask } from '../../files/identity.ts';
-import { inDirectory, isDirectory } from '../../files/place.ts';
+import { directoryOf, inDirectory, isDirectory, STAT_SIZE } from '../../files/place.ts';
 import { native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
 import type { Outcome } from '../outcome.ts';
@@ -16,14 +16,36 @@ const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 const AT_SYMLINK_FOLLOW = 0x400;
 
-/** Lets `make` make something at the target, where nothing may be. A name with a slash behind is a directory's. */
+/** "." or ".." at the end of the path in argument `index`; such names can be neither made nor removed. */
+export function lastDots(call: Call, target: TreeTarget, index: number): '.' | '..' | undefined {
+  // Only then is the path one of a directory.
+  if (!target.slash) return undefined;
+  const [, dots] = /(?:^|\/)(\.{1,2})\/*$/.exec(call.readString(call.arg(index))) ?? [];
+  if (dots === undefined) return undefined;
+  if (!target.place) throw new Errno('ENOENT');
+  if (!isDirectory(target.stat)) throw new Errno('ENOTDIR');
+  return dots as '.' | '..';
+}
+
+/** The directory that something is to be in has to be there, and to be one. */
+export function requireParent({ claim }: TreeTarget): void {
+  const stat = Buffer.alloc(STAT_SIZE);
+  const found = claim.tree.find(directoryOf(claim.path), stat);
+  if (typeof found === 'number') throw new Errno(found);
+  if (!isDirectory(stat)) throw new Errno('ENOTDIR');
+}
+
+/**
+ * Lets `make` make something at the target, whose path is argument `index`, and where nothing may be. A name with a slash behind is a directory's.
+ */
 function makeNew(
   call: Call,
   target: TreeTarget,
   directory: boolean,
+  index: number,
   make: (dirfd: number, name: string) => number,
 ): Outcome {
-  if (target.place) throw new Errno('EEXIST');
+  if (lastDots(call, target, index) || target.place) throw new Errno('EEXIST');
   if (target.slash && !directory) throw new Errno('ENOENT');
   const { tree, path } = target.claim;
   asCaller(call, () =>
@@ -32,28 +54,32 @@ function makeNew(
   return 0;
 }
 
-export const mkdirTree = (call: Call, target: TreeTarget, mode: number): Outcome =>
-  makeNew(call, target, true, (fd, name) => native().syscall(SYS.mkdirat, fd, name, mode & PERMISSIONS));
+export const mkdirTree = (call: Call, target: TreeTarget, mode: number, index: number): Outcome =>
+  makeNew(call, target, true, index, (fd, name) => native().syscall(SYS.mkdirat, fd, name, mode & PERMISSIONS));
 
-export function mknodTree(call: Call, target: TreeTarget, mode: number, device: number): Outcome {
+export function mknodTree(call: Call, target: TreeTarget, mode: number, device: number, index: number): Outcome {
   if ((mode & S_IFMT) === S_IFDIR) throw new Errno('EPERM');
   const type = mode & S_IFMT || S_IFREG;
-  return makeNew(call, target, false, (fd, name) =>
+  return makeNew(call, target, false, index, (fd, name) =>
     native().syscall(SYS.mknodat, fd, name, type | (mode & PERMISSIONS), device),
   );
 }
 
-export function symlinkTree(call: Call, target: TreeTarget, text: string): Outcome {
+export function symlinkTree(call: Call, target: TreeTarget, text: string, index: number): Outcome {
   if (text === '') throw new Errno('ENOENT');
-  return makeNew(call, target, false, (fd, name) => native().syscall(SYS.symlinkat, text, fd, name));
+  return makeNew(call, target, false, index, (fd, name) => native().syscall(SYS.symlinkat, text, fd, name));
 }
 
 /** True for what a mount of the view stands on. */
 const isMountPoint = (call: Call, target: TreeTarget): boolean =>
   call.process.view.mounts.at(target.path) !== undefined;
 
-export function removeTree(call: Call, target: TreeTarget, directory: boolean): Outcome {
+/** rmdir(2) or unlink(2) of the path in argument `index`. */
+export function removeTree(call: Call, target: TreeTarget, directory: boolean, index: number): Outcome {
   const { place, stat, slash, claim } = target;
+  const dots = lastDots(call, target, index);
+  if (dots && !directory) throw new Errno('EISDIR');
+  if (dots) throw new Errno(dots === '.' ? 'EINVAL' : 'ENOTEMPTY');
   if (!place) throw new Errno('ENOENT');
   if (directory && !isDirectory(stat)) throw new Errno('ENOTDIR');
   if (!directory && isDirectory(stat)) throw new Errno('EISDIR');
@@ -69,10 +95,12 @@ function sameTree(from: TreeTarget, to: TreeTarget): TreeTarget['claim']['tree']
   return from.claim.tree;
 }
 
-export function renameTree(call: Call, from: TreeTarget, to: TreeTarget, flags: number): Outcome {
+/** renameat2(2); `dots`: the new path ends in them. */
+export function renameTree(call: Call, from: TreeTarget, to: TreeTarget, flags: number, dots: boolean): Outcome {
   if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE) || flags === (RENAME_NOREPLACE | RENAME_EXCHANGE))
     throw new Errno('EINVAL');
   const tree = sameTree(from, to);
+  if (dots) throw new Errno(flags & RENAME_NOREPLACE ? 'EEXIST' : 'EBUSY');
   if (!from.place) throw new Errno('ENOENT');
   if (flags & RENAME_NOREPLACE && to.place) throw new Errno('EEXIST');
   if (flags & RENAME_EXCHANGE && !to.place) throw new Errno('ENOENT');
@@ -88,6 +116,7 @@ export function linkTree(call: Call, from: TreeTarget, to: TreeTarget): Outcome 
   if (from.slash && !isDirectory(from.stat)) throw new Errno('ENOTDIR');
   if (to.place) throw new Errno('EEXIST');
   if (to.slash) throw new Errno('ENOENT');
+  requireParent(to);
   const tree = sameTree(from, to);
   if (isDirectory(from.stat)) throw new Errno('EPERM');
   asCaller(call, () => tree.link(from.claim.path, to.claim.path));

@@ -12,6 +12,7 @@ import { inject, LENT, rewrite, type Answer, type Outcome } from '../outcome.ts'
 import { SYS } from '../table.ts';
 import { O } from './redirect.ts';
 import { AT_FDCWD, type TreeTarget } from './resolve.ts';
+import { lastDots, requireParent } from './tree-names.ts';
 
 const O_TMPFILE = 0o20200000;
 const O_TMPFILE_BIT = 0o20000000;
@@ -19,6 +20,7 @@ const S_IFIFO = 0o010000;
 const S_IFSOCK = 0o140000;
 const S_IFMT = 0o170000;
 const F_SETFL = 4;
+const F_DUPFD = 0;
 const F_DUPFD_CLOEXEC = 1030;
 const AT_EMPTY_PATH = 0x1000;
 const AT_EACCESS = 0x200;
@@ -31,13 +33,18 @@ const writes = (flags: number): boolean => (flags & O.ACCMODE) !== 0 || (flags &
 /** open(2) and its kin: `flags` and `mode` as the guest gave them. */
 export function openTree(call: Call, target: TreeTarget, flags: number, mode: number): Answer {
   const fd = asCaller(call, () => openFor(call, target, flags, mode));
-  return typeof fd === 'number' ? inject(fd, (flags & O.CLOEXEC) !== 0) : fd;
+  if (typeof fd !== 'number') return fd;
+  const cloexec = (flags & O.CLOEXEC) !== 0;
+  if (!(flags & O.PATH)) return inject(fd, cloexec);
+  // The kernel does not let a descriptor of this kind be put into others: the caller copies one that it is lent.
+  return rewrite(SYS.fcntl, [LENT, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0], { lend: fd });
 }
 
 function openFor(call: Call, target: TreeTarget, flags: number, mode: number): number | Promise<Outcome> {
   const { place, stat, slash } = target;
   if (target.magic !== undefined) return openMagic(target.magic, flags);
   if ((flags & O_TMPFILE) === O_TMPFILE && !(flags & O.PATH)) return openNameless(call, target, flags, mode);
+  if (slash && flags & O.CREAT && !(flags & O.PATH)) refuseSlash(call, target, flags);
   if (!place) return makeFile(call, target, flags, mode);
   if (slash && !isDirectory(stat)) throw new Errno('ENOTDIR');
   if (flags & O.PATH) return openPath(place, stat, flags);
@@ -68,9 +75,16 @@ function openPath({ layer, path }: Place, stat: Buffer, flags: number): number {
   return check(native().openBeneath(layer.fd, path, O.PATH | O.CLOEXEC | O.NOFOLLOW | (flags & O.DIRECTORY), 0));
 }
 
+/** A name with a slash behind it is a directory's: no file can be made there. */
+function refuseSlash(call: Call, target: TreeTarget, flags: number): never {
+  if (!target.place) requireParent(target);
+  // The path is argument 0 of open and creat, else argument 1.
+  const dots = lastDots(call, target, call.spec.args[0] === 'path' ? 0 : 1);
+  throw new Errno(dots && flags & O.EXCL ? 'EEXIST' : 'EISDIR');
+}
+
 function makeFile(call: Call, target: TreeTarget, flags: number, mode: number): number {
   if (!(flags & O.CREAT)) throw new Errno('ENOENT');
-  if (target.slash) throw new Errno('EISDIR');
   if (flags & O.DIRECTORY) throw new Errno('EINVAL');
   const mine = ((flags & ~(O.CLOEXEC | O.NOFOLLOW)) | O.CLOEXEC | O.NOCTTY) >>> 0;
   const { tree, path } = target.claim;
