@@ -15,7 +15,9 @@ const acts = {
   never: () => new Promise(() => undefined),
   slow: (buffer) => new Promise((resolve) => setTimeout(() => resolve(buffer.fill('s').length), 50)),
   abort: (_buffer, call) =>
-    new Promise((_resolve, reject) => call.signal.addEventListener('abort', () => reject(call.signal.reason))),
+    new Promise((_resolve, reject) =>
+      call.signal.addEventListener('abort', () => reject(call.signal.reason)),
+    ),
   zero: (buffer) => buffer.fill(0).length,
   short: (buffer) => Math.min(3, buffer.fill('x').length),
 };

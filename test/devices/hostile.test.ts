@@ -132,8 +132,6 @@ signal.setitimer(signal.ITIMER_REAL, 0.2)
 print(ioctl(a, 0x5707, 0))
 `;
     const { stdout, stderr } = await run(['zero', 'throws'], `python3 - <<'EOF'\n${program}\nEOF`);
-    expect(stdout, stderr).toBe(
-      "[(0, 1), (0, 2), (0, 1), (0, 3)]\n42 EFAULT ENOTTY ENOTTY\nEIO\nEINTR\n",
-    );
+    expect(stdout, stderr).toBe('[(0, 1), (0, 2), (0, 1), (0, 3)]\n42 EFAULT ENOTTY ENOTTY\nEIO\nEINTR\n');
   });
 });
