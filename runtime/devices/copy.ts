@@ -17,6 +17,9 @@ const IN_MODIFY = 2;
 const IN_CLOSE_WRITE = 8;
 const IN_NONBLOCK_CLOEXEC = OPEN.NONBLOCK | OPEN.CLOEXEC;
 const READABLE = 1;
+const F_SETLEASE = 1024;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
 /** Bytes that are compared and copied at once. */
 const CHUNK = 64 * 1024;
 /** Milliseconds from a write to its copy. */
@@ -44,7 +47,10 @@ class Copy {
     this.#file = file;
     this.#size = part.size;
     if (part.size > MOST_BYTES) throw new Errno('EFBIG', 'too large to be copied into memory');
-    this.fd = memoryFile(part.owner.definition.name, part.size);
+    // What memfd_create(2) gives is not counted as an opener, which would confuse leases.
+    const made = memoryFile(part.owner.definition.name, part.size);
+    this.fd = openAgain(made, OPEN.RDWR);
+    closeFd(made);
     this.identity = part.owner.table.add(this.fd, { part, exclusive: true });
     this.#inotify = check(native().syscall(SYS.inotify_init1, IN_NONBLOCK_CLOEXEC));
     const path = `/proc/self/fd/${this.fd}`;
@@ -59,17 +65,29 @@ class Copy {
     this.#timer ??= setTimeout(() => void this.writeBack(), DELAY).unref();
   }
 
-  /** Copies what the device has, unless something of ours is still to be written. */
-  refresh(): Promise<void> {
+  /** A descriptor for a guest. While nobody else has the copy open it is made anew. */
+  open(flags: number): Promise<number> {
     return this.#next(async () => {
       await this.#writeBack();
-      await this.#compare((offset, ours, theirs) =>
-        ours.equals(theirs) ? undefined : writeAt(this.fd, theirs, offset),
-      );
-      // These changes were ours.
-      const events = Buffer.alloc(4096);
-      while (native().syscall(SYS.read, this.#inotify, events, events.length) > 0);
+      if (this.#alone()) await this.#refresh();
+      return openAgain(this.fd, flags);
     });
+  }
+
+  /** Only our own descriptor allows a lease, which excludes all others (fcntl(2)). */
+  #alone(): boolean {
+    const alone = native().syscall(SYS.fcntl, this.fd, F_SETLEASE, F_WRLCK) >= 0;
+    if (alone) native().syscall(SYS.fcntl, this.fd, F_SETLEASE, F_UNLCK);
+    return alone;
+  }
+
+  async #refresh(): Promise<void> {
+    await this.#compare((offset, ours, theirs) =>
+      ours.equals(theirs) ? undefined : writeAt(this.fd, theirs, offset),
+    );
+    // These changes were ours.
+    const events = Buffer.alloc(4096);
+    while (native().syscall(SYS.read, this.#inotify, events, events.length) > 0);
   }
 
   writeBack(): Promise<void> {
@@ -87,10 +105,11 @@ class Copy {
     await this.#file.sync?.();
   }
 
-  #next(work: () => Promise<void>): Promise<void> {
+  #next<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#work.then(() => this.#part.owner.ask(work));
-    this.#work = done.catch((error: unknown) =>
-      this.#part.owner.log.error(`a copy of a device failed: ${String(error)}`),
+    this.#work = done.then(
+      () => undefined,
+      (error: unknown) => this.#part.owner.log.error(`a copy of a device failed: ${String(error)}`),
     );
     return done;
   }
@@ -129,9 +148,7 @@ export const copyCarrier: MakeCarrier = (device: MountedDevice): Carrier => {
         copies.set(part.number, (copy = device.ask(() => start(part, opening))));
         copy.catch(() => copies.delete(part.number));
       }
-      const ready = await copy;
-      await ready.refresh();
-      return openAgain(ready.fd, opening.flags);
+      return (await copy).open(opening.flags);
     },
     async close() {
       for (const copy of copies.values()) await (await copy.catch(() => undefined))?.close();
