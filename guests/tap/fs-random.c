@@ -267,6 +267,7 @@ static bool same_trees(const char *path)
 {
 	char full[ROOTS][PATH_MAX], text[ROOTS][TEXT] = { "", "" };
 	char *names[256];
+	struct stat st;
 	int count, i, fd;
 	bool same = true;
 
@@ -304,7 +305,8 @@ static bool same_trees(const char *path)
 				same = false;
 			}
 		}
-		if (strlen(path) < 200 && !same_trees(look.path))
+		snprintf(full[1], sizeof(full[1]), "%s%s", roots[1], look.path);
+		if (lstat(full[1], &st) == 0 && S_ISDIR(st.st_mode) && !same_trees(look.path))
 			same = false;
 		free(names[i]);
 	}

@@ -4,6 +4,8 @@ import { directoryOf, entriesOf, isDirectory, STAT_SIZE } from '../../runtime/fi
 import type { DirectoryEntry, FileTree, Place } from '../../runtime/vm/mounts.ts';
 
 const NOT_HERE = new Set([-ERRNO['ENOENT']!, -ERRNO['ENOTDIR']!, -ERRNO['ELOOP']!]);
+/** Offset of st_mtim in struct stat; st_ctim follows. */
+const MTIME = 88;
 const scratch = Buffer.alloc(STAT_SIZE);
 
 /** Whether `tree` has a directory at `path`. */
@@ -37,11 +39,19 @@ export class MergeTree implements FileTree {
 
   find(path: string, stat: Buffer): Place | number {
     const upper = this.#upper.find(path, stat);
+    if (typeof upper !== 'number' && isDirectory(stat)) this.#showChange(path, stat);
     if (typeof upper !== 'number' || upper !== -ERRNO['ENOENT']!) return upper;
     const lower = this.#lower.find(path, stat);
     // A directory of the upper tree hides a file or link of the lower one, and what would be behind it.
     if (typeof lower === 'number' && NOT_HERE.has(lower) && hasDirectory(this.#upper, directoryOf(path))) return upper;
     return lower;
+  }
+
+  /** A directory of both trees has changed when one of them has. */
+  #showChange(path: string, stat: Buffer): void {
+    const lower = this.#lower.find(path, scratch);
+    if (typeof lower === 'number' || !isDirectory(scratch)) return;
+    if (scratch.readBigInt64LE(MTIME) > stat.readBigInt64LE(MTIME)) scratch.copy(stat, MTIME, MTIME, MTIME + 32);
   }
 
   change<T>(path: string, act: (place: Place) => T, truncate?: boolean): T {

@@ -105,6 +105,7 @@ export function renameTree(call: Call, from: TreeTarget, to: TreeTarget, flags: 
   if (flags & RENAME_NOREPLACE && to.place) throw new Errno('EEXIST');
   if (flags & RENAME_EXCHANGE && !to.place) throw new Errno('ENOENT');
   if (!isDirectory(from.stat) && (from.slash || (to.slash && !(flags & RENAME_EXCHANGE)))) throw new Errno('ENOTDIR');
+  if (flags & RENAME_EXCHANGE && to.slash && !isDirectory(to.stat)) throw new Errno('ENOTDIR');
   if (isMountPoint(call, from) || isMountPoint(call, to)) throw new Errno('EBUSY');
   asCaller(call, () => tree.rename(from.claim.path, to.claim.path, flags));
   return 0;
