@@ -24,3 +24,17 @@ export {
 export type { Claim, Mount, NodeAttributes, PathRule, VirtualNode } from './vm/mounts.ts';
 export { textFile, textNode, type TextNode, type TextRule } from './syscalls/path/text.ts';
 export { inject, PASS, type Answer, type Outcome } from './syscalls/outcome.ts';
+export {
+  defineDevice,
+  type Device,
+  type DeviceCall,
+  type DeviceDefinition,
+  type DeviceKind,
+  type DeviceModule,
+  type DeviceRequest,
+  type IoctlCall,
+  type OpenCall,
+  type OpenFile,
+  type Part,
+  type Port,
+} from './devices/define.ts';

@@ -86,6 +86,44 @@ export interface ParkingLot {
   close(): void;
 }
 
+/** A system call that a guest makes in the place of a trapped one; see native/src/rewritten_call.h. */
+export interface Substitute {
+  readonly nr: number;
+  /** The six arguments. */
+  readonly args: BigUint64Array;
+  /** A descriptor of ours of which the guest has a copy (close-on-exec) as long as the call takes; -1: none. */
+  readonly fd: number;
+  /** Index of the argument that takes the number of the copy; -1: none. */
+  readonly fdArg: number;
+  /**
+   * Where the substitute is an execve of umvu-exec: the program that it goes on with (a byte string, or a
+   * descriptor of ours), and the arguments (byte strings) that it gets in the place of argv[0].
+   */
+  readonly program?: { readonly path: string | number; readonly argv: readonly string[] } | undefined;
+}
+
+/** How a rewriting ended; see {@link Rewriter}. */
+export type RewriteEnd =
+  /** the caller cannot be traced, as one that has a tracer already: its notification still waits for an answer */
+  | 'refused'
+  /** the caller has ended */
+  | 'gone'
+  /** the caller goes on with the result of the substitute */
+  | 'done';
+
+/** Makes guests do other calls than those they wait in. Open until closed; does not keep the process alive. */
+export interface Rewriter {
+  /**
+   * Lets thread `tid`, which waits in notification `id` of the listener with descriptor `listenerFd`, do
+   * `substitute`. A ticket, or a negated errno. The descriptor is copied at once.
+   */
+  start(listenerFd: number, id: bigint, tid: number, substitute: Substitute): number;
+  /** True when a notification of thread `tid` is about its substitute: it is to be let pass. */
+  runs(tid: number): boolean;
+  /** Ends the callers whose rewriting is under way, and waits for that. */
+  close(): void;
+}
+
 /** How the frames of a {@link NativeNetwork} port travel. */
 export type PortKind =
   /** a TAP character device */
@@ -167,8 +205,15 @@ export interface NativeAddon {
   ProcessWatcher: new (onEnd: (pid: number) => void) => ProcessWatcher;
   /** `onEnd` is called once for each ticket, unless the lot is closed before. */
   ParkingLot: new (onEnd: (ticket: number, end: ParkingEnd) => void) => ParkingLot;
-  /** A component `*` of a prefix stands for any one name. */
-  PathTable: new (prefixes: readonly string[]) => PathTable;
+  /** `onReady` gets the events that hold. An error or a hangup counts as all that are watched. */
+  Readiness: new (fd: number, onReady: (events: number) => void) => Readiness;
+  /** `onEnd` is called once for each ticket; `result` is that of the call, for 'done'. */
+  Rewriter: new (onEnd: (ticket: number, end: RewriteEnd, result: number) => void) => Rewriter;
+  /**
+   * A component `*` of a prefix stands for any one name. `origins` are pairs: a directory as links of procfs name
+   * it, and the path that the view has it at.
+   */
+  PathTable: new (prefixes: readonly string[], origins?: readonly string[]) => PathTable;
   Network: new (
     kind: 'hub' | 'switch',
     options: { hashSize: number; expireSeconds: number },
@@ -180,6 +225,15 @@ export interface NativeAddon {
    * their NUL-terminated bytes, views as pointers to their memory, null as 0. The result or a negated errno.
    */
   syscall(nr: number, ...args: (number | bigint | string | Uint8Array | null)[]): number;
+  /**
+   * Fills `stat` (struct stat) for the object at `path` below directory `dirfd`, which no symbolic link is followed
+   * to, at the end neither; "" is `dirfd` itself. 0, or a negated errno: -ELOOP where there is a link on the way.
+   */
+  look(dirfd: number, path: string, stat: Uint8Array): number;
+  /** Opens `path` below directory `dirfd`, not through symbolic links (openat2(2)): a descriptor, or a negated errno. */
+  openBeneath(dirfd: number, path: string, flags: number, mode: number): number;
+  /** All entries of directory `fd`, "." and ".." too: name, d_type and inode of each in turn; or a negated errno. */
+  readDirectory(fd: number): (string | number)[] | number;
   /** Reads guest memory (process_vm_readv(2)). The number of bytes read (may be short), or a negated errno. */
   readMemory(tid: number, address: number, into: Uint8Array): number;
   /** Writes guest memory (process_vm_writev(2)). The number of bytes written, or a negated errno. */
@@ -195,7 +249,6 @@ export interface NativeAddon {
    * (-ETIMEDOUT after `timeoutMs`, -EPIPE when the peer is gone).
    */
   request(fd: number, request: Uint8Array, reply: Uint8Array, fds: Int32Array, timeoutMs: number): number;
-  Readiness: new (fd: number, onReady: (events: number) => void) => Readiness;
   /** sendmsg(2) without waiting and without SIGPIPE. At most 64 pieces. The bytes sent, or a negated errno. */
   sendMessage(
     fd: number,

@@ -2,12 +2,14 @@
 #include <napi.h>
 
 #include "door.h"
+#include "files.h"
 #ifdef UMVU_LWIP
 #include "lwip/binding.h"
 #endif
 #include "memory.h"
 #include "notify.h"
 #include "park.h"
+#include "rewrite.h"
 #include "socket.h"
 #include "watcher.h"
 #if __has_include("net/network_binding.h")
@@ -26,9 +28,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_notify(env, exports);
   init_memory(env, exports);
   init_door(env, exports);
+  init_files(env, exports);
   init_watcher(env, exports);
   init_park(env, exports);
   init_socket(env, exports);
+  init_rewrite(env, exports);
 #ifdef UMVU_HAS_NET
   [[maybe_unused]] net::Pump* pump = init_network(env, exports);
 #ifdef UMVU_LWIP

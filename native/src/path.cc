@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "path_claims.h"
 #include "path_resolver.h"
@@ -59,6 +60,11 @@ class PathTable : public Napi::ObjectWrap<PathTable> {
   explicit PathTable(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PathTable>(info) {
     auto prefixes = info[0].As<Napi::Array>();
     for (uint32_t i = 0; i < prefixes.Length(); i++) claims_.Add(ByteString(prefixes.Get(i)));
+    if (!info[1].IsArray()) return;
+    auto origins = info[1].As<Napi::Array>();
+    for (uint32_t i = 0; i + 1 < origins.Length(); i += 2) {
+      origins_.push_back({ByteString(origins.Get(i)), ByteString(origins.Get(i + 1))});
+    }
   }
 
  private:
@@ -79,7 +85,7 @@ class PathTable : public Napi::ObjectWrap<PathTable> {
       if (length < 0) return env.Undefined();
       path = std::string_view(buffer, static_cast<size_t>(length));
     }
-    PathResolver resolver(claims_, caller, (flags & kNoFollow) == 0);
+    PathResolver resolver(claims_, origins_, caller, (flags & kNoFollow) == 0);
     const auto found = resolver.Resolve(info[2].As<Napi::Number>().Int32Value(), path);
     if (!found) return env.Undefined();
     napi_value text = nullptr;
@@ -88,6 +94,7 @@ class PathTable : public Napi::ObjectWrap<PathTable> {
   }
 
   PathClaims claims_;
+  std::vector<PathResolver::Origin> origins_;
 };
 
 }  // namespace

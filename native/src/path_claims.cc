@@ -16,15 +16,17 @@ void PathClaims::Add(std::string_view prefix) {
 
 PathClaims::Position PathClaims::Find(std::string_view path) const {
   Position position;
-  Search(root_, path, 0, position);
+  Search(root_, path, 0, false, position);
   return position;
 }
 
 // `at` is the length of the part of `path` that led to `node`. Two branches are followed where both
 // a name and
 // "*" fit; the shorter claim wins, because a walk meets it first.
-void PathClaims::Search(const Node& node, std::string_view path, size_t at, Position& position) {
+void PathClaims::Search(const Node& node, std::string_view path, size_t at, bool any,
+                        Position& position) {
   if (node.claimed) {
+    position.any = position.any || any;
     position.claimed = std::min(position.claimed, at);
     return;
   }
@@ -34,9 +36,9 @@ void PathClaims::Search(const Node& node, std::string_view path, size_t at, Posi
   }
   const size_t end = std::min(path.find('/', at + 1), path.size());
   const auto named = node.children.find(path.substr(at + 1, end - at - 1));
-  if (named != node.children.end()) Search(*named->second, path, end, position);
-  const auto any = node.children.find(std::string_view("*"));
-  if (any != node.children.end() && any != named) Search(*any->second, path, end, position);
+  if (named != node.children.end()) Search(*named->second, path, end, any, position);
+  const auto wild = node.children.find(std::string_view("*"));
+  if (wild != node.children.end() && wild != named) Search(*wild->second, path, end, true, position);
 }
 
 }  // namespace umvu

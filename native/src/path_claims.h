@@ -44,6 +44,8 @@ class PathClaims {
     size_t claimed = std::string_view::npos;
     // True when the path leads towards a claimed one, which is longer.
     bool above = false;
+    // True when a component "*" took part in it.
+    bool any = false;
 
     bool IsClaimed() const { return claimed != std::string_view::npos; }
   };
@@ -58,7 +60,8 @@ class PathClaims {
     std::map<std::string, std::unique_ptr<Node>, std::less<>> children;
   };
 
-  static void Search(const Node& node, std::string_view path, size_t at, Position& position);
+  static void Search(const Node& node, std::string_view path, size_t at, bool any,
+                     Position& position);
 
   Node root_;
 };

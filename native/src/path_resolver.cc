@@ -69,7 +69,8 @@ bool PathResolver::StartAt(int dirfd, std::string& base) const {
     std::snprintf(name, sizeof name, "fd/%d", dirfd);
     base = ProcLink(caller_.tid, name);
   }
-  if (base.empty() || base[0] != '/' || !StripRoot(base)) return false;
+  if (base.empty() || base[0] != '/') return false;
+  if (!Translate(base) && !StripRoot(base)) return false;
   if (base == "/") base.clear();
   return true;
 }
@@ -80,6 +81,18 @@ bool PathResolver::StripRoot(std::string& path) const {
   if (path.size() > root_text_.size() && path[root_text_.size()] != '/') return false;
   path.erase(0, root_text_.size());
   return true;
+}
+
+// Gives the path of a directory in a layer the form that it has in the view.
+bool PathResolver::Translate(std::string& path) const {
+  for (const Origin& origin : origins_) {
+    if (path.compare(0, origin.real.size(), origin.real) != 0) continue;
+    if (path.size() > origin.real.size() && path[origin.real.size()] != '/') continue;
+    path.replace(0, origin.real.size(), origin.seen == "/" ? "" : origin.seen);
+    if (path.empty()) path.assign(1, '/');
+    return true;
+  }
+  return false;
 }
 
 PathClaims::Position PathResolver::Find(const std::string& path) const {
@@ -105,15 +118,27 @@ PathResolver::Verdict PathResolver::TryDirectly(const std::string& base, std::st
   std::string path = base;
   bool up = false;
   bool directory = false;
+  bool dots = false;
+  // The kernel cannot follow a path that starts in the view.
+  if (!base.empty() && Find(base).IsClaimed()) return Verdict::kWalk;
   for (Components parts(rest); !parts.Done();) {
     const std::string_view name = parts.Next();
-    directory = parts.SlashFollows() || name == "." || name == "..";
+    dots = name == "." || name == "..";
+    directory = parts.SlashFollows() || dots;
     if (name == "..") {
       up = true;
       if (Find(path).IsClaimed()) return Verdict::kWalk;
       path.resize(path.empty() ? 0 : path.rfind('/'));
     } else if (name != ".") {
       path.append(1, '/').append(name);
+    }
+  }
+  // What lies below a canonical path that is written out needs no look at the host.
+  if (!up) {
+    const PathClaims::Position position = Find(path);
+    if (position.IsClaimed() && !position.any) {
+      result_ = Stop(path, position, directory && !path.empty(), dots ? "." : "");
+      return Verdict::kClaimed;
     }
   }
   // O_DIRECTORY spares a descriptor for everything that is no directory. It does not hide a link:
@@ -130,7 +155,7 @@ PathResolver::Verdict PathResolver::TryDirectly(const std::string& base, std::st
   if (!position.IsClaimed()) return Verdict::kPass;
   // "missing/../claimed" names nothing: the walk sees where it ends.
   if (up && error != 0) return Verdict::kWalk;
-  result_ = Stop(path, position, directory && !path.empty(), "");
+  result_ = Stop(path, position, directory && !path.empty(), dots ? "." : "");
   return Verdict::kClaimed;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "path_claims.h"
 #include "served_mounts.h"
@@ -27,8 +28,15 @@ class PathResolver {
     bool own_root;
   };
 
-  PathResolver(const PathClaims& claims, const Caller& caller, bool follow)
-      : claims_(claims), caller_(caller), follow_(follow) {}
+  // A directory of the host (as links of procfs name it) that stands for one of the view.
+  struct Origin {
+    std::string real;
+    std::string seen;
+  };
+
+  PathResolver(const PathClaims& claims, const std::vector<Origin>& origins, const Caller& caller,
+               bool follow)
+      : claims_(claims), origins_(origins), caller_(caller), follow_(follow) {}
 
   PathResolver(const PathResolver&) = delete;
   PathResolver& operator=(const PathResolver&) = delete;
@@ -45,6 +53,7 @@ class PathResolver {
   bool EnterRoot();
   bool StartAt(int dirfd, std::string& base) const;
   bool StripRoot(std::string& path) const;
+  bool Translate(std::string& path) const;
 
   // As openat2(2) with O_PATH below the caller's root. Asks no server: -EREMOTE where it would have to.
   int Open(const std::string& path, uint64_t flags, uint64_t resolve);
@@ -61,6 +70,7 @@ class PathResolver {
                    std::string_view rest) const;
 
   const PathClaims& claims_;
+  const std::vector<Origin>& origins_;
   const Caller caller_;
   const bool follow_;
   // Those of the caller, when it has mounts of its own; read when they matter.

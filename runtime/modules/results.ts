@@ -21,13 +21,18 @@ export function checkMount({ type, target }: MountRequest, value: unknown): Moun
   return value as Mount;
 }
 
+const isNode = (value: unknown): boolean =>
+  isObject(value) && isObject(value['attributes']) && typeof value['open'] === 'function';
+
 function faultOf(mount: Record<string, unknown>, target: string): string | undefined {
   const texts = ['type', 'source', 'options'].filter((key) => typeof mount[key] !== 'string');
   if (texts.length > 0) return `${texts.join(', ')}: no string`;
   if (mount['target'] !== target) return 'target: not that of the request';
-  const { node, stack } = mount;
-  if (!isObject(node) || !isObject(node['attributes']) || typeof node['open'] !== 'function')
-    return 'node: no VirtualNode';
+  const { node, stack, tree } = mount;
+  if (tree === undefined && !isNode(node)) return 'node: no VirtualNode';
+  if (tree !== undefined && !(isObject(tree) && typeof tree['find'] === 'function' && node === undefined)) {
+    return 'tree: no FileTree';
+  }
   if (typeof mount['unmount'] !== 'function') return 'unmount: no function';
   if (!isOptionalFunction(mount['busy'])) return 'busy: no function';
   if (stack !== undefined && !(isObject(stack) && typeof stack['socket'] === 'function'))

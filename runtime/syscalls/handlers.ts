@@ -1,9 +1,10 @@
 import type { Handler } from './handler.ts';
 import { connectHandlers } from './connect.ts';
+import { deviceHandlers, withDevices } from './device.ts';
+import { execHandlers } from './exec/index.ts';
 import { mountHandlers } from './mount.ts';
-import { netdeviceHandlers } from './netdevice.ts';
-import { pathHandlers } from './path/index.ts';
-import { processHandlers } from './process.ts';
+import { pathHandlers, treeHandlers } from './path/index.ts';
+import { identityHandlers, processHandlers } from './process.ts';
 import { socketHandlers } from './socket.ts';
 import type { SyscallName } from './table.ts';
 import { vuHandlers } from './vu.ts';
@@ -11,9 +12,12 @@ import { vuHandlers } from './vu.ts';
 /** Who answers which call. A call that is not here is never trapped. */
 export const handlers: Partial<Record<SyscallName, Handler>> = {
   ...connectHandlers,
+  ...execHandlers,
   ...mountHandlers,
-  ...netdeviceHandlers,
-  ...pathHandlers,
+  ...deviceHandlers,
+  ...identityHandlers,
+  ...withDevices(pathHandlers),
+  ...treeHandlers,
   ...processHandlers,
   ...socketHandlers,
   ...vuHandlers,

@@ -33,12 +33,14 @@ export async function withReason(call: Call, work: () => Promise<Outcome | void>
 const mount: Handler = (call) => {
   const flags = call.int(3);
   call.process.lastError = '';
-  if (call.arg(2) === 0 || flags & (MS_REMOUNT | MS_BIND | MS_MOVE | MS_SHARED_KINDS)) {
+  // A type beside MS_BIND or MS_MOVE is not for the kernel, which ignores it: the words are options of our types.
+  const type = call.arg(2) === 0 ? '' : call.readString(call.arg(2), 255);
+  const ours = type !== '' && call.vm.modules.forType(type) !== undefined;
+  if (type === '' || flags & (MS_REMOUNT | MS_SHARED_KINDS) || (!ours && flags & (MS_BIND | MS_MOVE))) {
     kernelMounts(call);
     return PASS;
   }
-  const type = call.readString(call.arg(2), 255);
-  if (!call.vm.modules.forType(type)) {
+  if (!ours) {
     call.process.lastError = `no module serves type «${type}»: insert one with vu_insmod`;
     kernelMounts(call);
     return PASS;

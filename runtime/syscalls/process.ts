@@ -17,4 +17,24 @@ const exit_group: Handler = ({ process, vm }) => {
  */
 const prctl: Handler = (call) => (call.int(0) === PR_SET_DUMPABLE && call.arg(1) === 0 ? 0 : PASS);
 
+/** Calls after which files are opened and made with another identity or umask. */
+const changesIdentity: Handler = ({ process }) => {
+  process.identityChanges();
+  return PASS;
+};
+
+/** Handlers of the calls that trees of files need to see, beside those with paths. */
+export const identityHandlers = {
+  umask: changesIdentity,
+  setuid: changesIdentity,
+  setgid: changesIdentity,
+  setreuid: changesIdentity,
+  setregid: changesIdentity,
+  setresuid: changesIdentity,
+  setresgid: changesIdentity,
+  setfsuid: changesIdentity,
+  setfsgid: changesIdentity,
+  setgroups: changesIdentity,
+} as const;
+
 export const processHandlers = { exit_group, prctl } as const;

@@ -20,10 +20,10 @@ const STACK_FAMILIES = [AF.INET, AF.INET6, AF.NETLINK, AF.PACKET];
  * for opening a device), then, for sockets that see other people's packets, the identity that owns the stack.
  */
 export function socketOf(mount: Mount, call: Call, domain: number, type: number, protocol: number): Answer {
-  const { stack } = mount;
-  if (!stack) throw new Errno('ENOTSOCK', `${mount.target} is not a stack`);
+  const { stack, node } = mount;
+  if (!stack || !node) throw new Errno('ENOTSOCK', `${mount.target} is not a stack`);
   const kind = type & SOCK.TYPE_MASK;
-  if (!mayUse(mount.node.attributes, call.process, R_OK | W_OK)) throw new Errno('EACCES');
+  if (!mayUse(node.attributes, call.process, R_OK | W_OK)) throw new Errno('EACCES');
   if (stack.isHost) return inject(stack.socket(domain, type, protocol), (type & SOCK.CLOEXEC) !== 0);
   if (!stack.families.has(domain)) throw new Errno('EAFNOSUPPORT');
   if ((kind === SOCK.RAW && domain !== AF.NETLINK) || domain === AF.PACKET)

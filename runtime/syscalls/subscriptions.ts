@@ -1,7 +1,9 @@
 /** Groups of system calls that modules subscribe to. */
 import { connectHandlers } from './connect.ts';
+import { execHandlers } from './exec/index.ts';
 import { netdeviceHandlers } from './netdevice.ts';
-import { pathHandlers } from './path/index.ts';
+import { pathHandlers, treeHandlers } from './path/index.ts';
+import { identityHandlers } from './process.ts';
 import { socketHandlers } from './socket.ts';
 import type { SyscallName } from './table.ts';
 
@@ -11,6 +13,10 @@ const names = (handlers: object): SyscallName[] => Object.keys(handlers) as Sysc
 const GROUPS = {
   /** every call that takes a path */
   '%path': names(pathHandlers),
+  /** the calls that execute programs, for views in which there are programs that the host does not have there */
+  '%exec': names(execHandlers),
+  /** what trees of files need: every call that names files, executes or lists them, or says how they are made */
+  '%tree': names({ ...pathHandlers, ...treeHandlers, ...execHandlers, ...identityHandlers, ...connectHandlers }),
   /** what stacks need: sockets, and the files in which programs look for the network */
   '%network': names({ ...socketHandlers, ...connectHandlers, ...netdeviceHandlers, ...pathHandlers }),
 } as const satisfies Record<string, readonly SyscallName[]>;

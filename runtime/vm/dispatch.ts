@@ -2,10 +2,11 @@ import { Errno } from '../errno.ts';
 import { logger } from '../log.ts';
 import { native, NATIVE_ANSWERED, NATIVE_PASS, NATIVE_PENDING, SLOT, type Listener } from '../native.ts';
 import type { Handler } from '../syscalls/handler.ts';
-import { Injection, PASS, type Outcome } from '../syscalls/outcome.ts';
+import { Injection, PASS, Rewriting, type Outcome } from '../syscalls/outcome.ts';
 import { byNumber, SYS, type SyscallSpec } from '../syscalls/table.ts';
 import { Call } from './call.ts';
 import { Parking } from './parking.ts';
+import { Rewrites } from './rewrite.ts';
 import type { Vm } from './vm.ts';
 
 const log = logger('vm');
@@ -34,6 +35,7 @@ export class Dispatcher {
   /** Calls whose handlers have not settled. */
   readonly #pending = new Set<Call>();
   readonly #parking = new Parking();
+  readonly #rewrites = new Rewrites();
   readonly #measure: boolean;
   readonly #tracer: Tracer | undefined;
 
@@ -72,6 +74,7 @@ export class Dispatcher {
     const spec = byNumber.get(nr);
     if (!handler || !spec) return NATIVE_PASS;
     const tid = slot[SLOT.tid]!;
+    if (this.#rewrites.runs(tid)) return NATIVE_PASS;
     const caller = this.#vm.processes.ofThread(tid);
     // A caller that is gone already needs no answer, but one that cannot be looked at still waits for it.
     if (!caller) return -EIO;
@@ -97,6 +100,9 @@ export class Dispatcher {
 
   /** Result of the callback for an answer that is there; injections are done here. */
   #now(call: Call, answer: Outcome, stats: CallStats, trace: ReturnType<Tracer['enter']>): number {
+    if (answer instanceof Rewriting) {
+      return this.#rewrites.start(call, answer, (result = -ESRCH) => this.#account(result, undefined, stats, trace));
+    }
     const result = answer instanceof Injection ? this.#inject(call, answer) : answer;
     const injected =
       answer instanceof Injection && typeof result === 'number' && result >= 0 ? result : undefined;
@@ -137,11 +143,11 @@ export class Dispatcher {
         this.#pending.delete(call);
         const deliver = (): number => this.#now(call, outcome, stats, trace);
         const settlement = this.#parking.settle(blocked, outcome, deliver);
-        if (settlement === 'delivered') this.#account(outcome, undefined, stats, trace);
+        if (settlement === 'delivered' && typeof outcome === 'number') this.#account(outcome, undefined, stats, trace);
         if (settlement !== 'notification') return;
         const result = deliver();
         if (result === NATIVE_PASS) call.listener.sendContinue(call.id);
-        else if (result !== NATIVE_ANSWERED) call.listener.sendValue(call.id, result);
+        else if (result !== NATIVE_ANSWERED && result !== NATIVE_PENDING) call.listener.sendValue(call.id, result);
       })
       .catch((error: unknown) => log.error(`${call.spec.name}: ${String(error)}`));
     return NATIVE_PENDING;
@@ -156,6 +162,7 @@ export class Dispatcher {
   /** Gives up all blocked calls, before the listeners are closed. */
   close(): void {
     this.#parking.close();
+    this.#rewrites.close();
     for (const call of this.#pending) call.abort(new Errno('ESHUTDOWN'));
   }
 
@@ -172,6 +179,7 @@ export class Dispatcher {
 }
 
 const EIO = new Errno('EIO').errno;
+const ESRCH = new Errno('ESRCH').errno;
 
 /**
  * The errno of a failed node:fs call, as on /proc of a caller that has just been killed; undefined for other errors.

@@ -1,3 +1,4 @@
+import type { Layer } from '../files/layer.ts';
 import type { Stack } from '../ioth/stack.ts';
 import type { Process } from './process.ts';
 
@@ -12,8 +13,10 @@ export interface Mount {
   readonly options: string;
   /** The stack, where the mount is one. */
   readonly stack?: Stack;
-  /** What a guest finds at the target. */
-  readonly node: VirtualNode;
+  /** What a guest finds at the target, where that is a single file that only the view has. */
+  readonly node?: VirtualNode;
+  /** What a guest finds at and below the target, where that is a tree of real files. One of node and tree is there. */
+  readonly tree?: FileTree;
   /** A reason why it cannot be unmounted now (EBUSY), or undefined. */
   busy?(): string | undefined;
   unmount(): void | Promise<void>;
@@ -31,6 +34,8 @@ export interface NodeAttributes {
   size: number;
   /** st_dev, where it has to be that of the descriptor that open gives. */
   dev?: number;
+  /** st_rdev of a device; 0 by default. */
+  rdev?: number;
 }
 
 /** A single file that exists only in a view: a stack, a synthesized text. */
@@ -41,13 +46,58 @@ export interface VirtualNode {
   readonly changeable: boolean;
   /**
    * A descriptor of the supervisor, opened for `flags` (open(2)), that the guest gets; the caller closes it.
-   * A node that cannot be opened throws Errno (a stack: ENXIO, as a socket file).
+   * A node that cannot be opened throws Errno (a stack: ENXIO, as a socket file). One that has to wait listens to
+   * `call.signal`.
    */
-  open(flags: number, process: Process): number;
+  open(flags: number, process: Process, call?: { readonly signal: AbortSignal }): number | Promise<number>;
+}
+
+/** Where an object of a tree really is: `path` (byte string, no leading slash, "" for the root) below a layer. */
+export interface Place {
+  readonly layer: Layer;
+  readonly path: string;
+}
+
+/** An entry of a directory: name, d_type (readdir(3)), inode. */
+export type DirectoryEntry = [name: string, type: number, inode: number];
+
+/**
+ * A tree of files that a view has at the target of a mount. It says where objects really are; the path layer acts
+ * on them. Paths are byte strings relative to the root of the tree, canonical ("" or "a/b"): symbolic links are
+ * followed by the path layer, so that they lead where the *view* has it. Methods other than `find` throw Errno.
+ *
+ * Places are used at once: nothing else happens between the answer and what is done with it.
+ */
+export interface FileTree {
+  /** All layers that its objects may be in. */
+  readonly layers: readonly Layer[];
+  /** Nothing can be changed in it (EROFS). */
+  readonly readOnly: boolean;
+  /**
+   * Finds what is at `path` and fills `stat` (struct stat of it). A negated errno where there is nothing: -ELOOP when
+   * a symbolic link lies on the way, so that the path has to be followed name by name.
+   */
+  find(path: string, stat: Buffer): Place | number;
+  /** Lets `act` change the existing object at `path` where it may be changed. `truncate`: its content is not needed. */
+  change<T>(path: string, act: (place: Place) => T, truncate?: boolean): T;
+  /** Lets `act` make something new at `path`, where nothing is. */
+  create<T>(path: string, act: (place: Place) => T): T;
+  /** rmdir(2) or unlink(2). */
+  remove(path: string, directory: boolean): void;
+  /** renameat2(2) with RENAME_NOREPLACE and RENAME_EXCHANGE. */
+  rename(from: string, to: string, flags: number): void;
+  /** link(2): `to` becomes another name of the file `from`. */
+  link(from: string, to: string): void;
+  /** The entries of a directory that no single real directory has, "." and ".." not among them; else undefined. */
+  list(path: string): DirectoryEntry[] | undefined;
+  /** True where the path is not the tree's: the view below it is seen there (`except=`). */
+  excludes?(path: string): boolean;
 }
 
 /** What a view puts in the place of a path. */
 export type Claim =
+  /** an object of a mounted tree, or of the host's tree (`mount` is undefined) seen from the view */
+  | { kind: 'tree'; tree: FileTree; path: string; mount?: Mount }
   /** a file that exists only in the view */
   | { kind: 'node'; node: VirtualNode }
   /** another real object: `path` (byte string, may be "") relative to directory `dirfd` (or absolute, -100) */
@@ -69,6 +119,14 @@ export interface PathRule {
   claim(path: string, process: Process): Claim | undefined;
 }
 
+/** True where `path` lies below `target`, and is not itself the target. */
+export const isBelow = (path: string, target: string): boolean =>
+  target === '/' ? path !== '/' : path.startsWith(target) && path[target.length] === '/';
+
+/** The part of `path` below `target`, without leading slash; "" for the target itself. */
+export const below = (path: string, target: string): string =>
+  path === target ? '' : path.slice(target === '/' ? 1 : target.length + 1);
+
 /** Orders mounts: the newest wins, as when one file system is mounted over another. */
 export class MountTable {
   readonly #mounts: Mount[] = [];
@@ -86,6 +144,17 @@ export class MountTable {
   /** The newest mount on exactly `target`. */
   at(target: string): Mount | undefined {
     return this.#mounts.findLast((mount) => mount.target === target);
+  }
+
+  /**
+   * The newest mount that has something at `path`: at its target, or below it in a tree that does not exclude it.
+   */
+  covering(path: string): Mount | undefined {
+    return this.#mounts.findLast(
+      (mount) =>
+        mount.target === path ||
+        (mount.tree !== undefined && isBelow(path, mount.target) && !mount.tree.excludes?.(below(path, mount.target))),
+    );
   }
 
   /** In the order of mounting. */

@@ -5,9 +5,10 @@
  */
 import { Errno } from '../errno.ts';
 import { native, type ParkingEnd, type ParkingLot } from '../native.ts';
-import { Injection, type Outcome } from '../syscalls/outcome.ts';
+import { Injection, Rewriting, type Outcome } from '../syscalls/outcome.ts';
 import { SYS } from '../syscalls/table.ts';
 import type { Call } from './call.ts';
+import { discard as discardRewriting } from './rewrite.ts';
 
 /** Milliseconds that a call may block before it is parked: most settle earlier, and parking costs about 50 µs. */
 const GRACE = 2;
@@ -151,4 +152,5 @@ export class Parking {
 /** Gives up an outcome that nobody gets. */
 function discard(outcome: Outcome): void {
   if (outcome instanceof Injection) native().syscall(SYS.close, outcome.fd);
+  if (outcome instanceof Rewriting) discardRewriting(outcome);
 }

@@ -1,6 +1,7 @@
 import { readlinkSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { Errno } from '../errno.ts';
+import { AT_FDCWD, resolve } from '../syscalls/path/resolve.ts';
 import type { Call } from './call.ts';
 
 /** Normal form of an absolute byte-string path: no empty, `.` or `..` components, no trailing slash. */
@@ -35,6 +36,8 @@ export function absolutePath(call: Call, path: string): string {
  */
 export async function mountPoint(call: Call, path: string, follow: boolean): Promise<string> {
   const absolute = absolutePath(call, path);
+  const target = resolve(call, AT_FDCWD, path, !follow);
+  if (target) return target.path;
   if (call.process.view.mounts.at(absolute)) return absolute;
   if (follow) {
     const whole = await real(absolute);

@@ -10,6 +10,14 @@ export interface Credentials {
   groups: number[];
 }
 
+/** Effective identity and umask, as the calls that make and open files use them. */
+export interface Identity extends Credentials {
+  umask: number;
+}
+
+/** How long after a change of identity was seen nothing is remembered of it, in ms: it is done after it is seen. */
+const CHANGE_MS = 50;
+
 /** What a process inherits from its parent at fork and keeps over exec. */
 export interface Inherited {
   view: View;
@@ -52,8 +60,30 @@ export class Process implements Inherited {
     return stack?.isHost ? undefined : stack;
   }
 
+  #identity: Identity | undefined;
+  /** Before this time (performance.now()) the identity is not remembered. */
+  #changing = 0;
+
+  /** As {@link credentials}, with the umask; remembered until {@link identityChanges}. */
+  identity(): Identity | undefined {
+    if (this.#identity) return this.#identity;
+    const identity = this.#readIdentity();
+    if (performance.now() >= this.#changing) this.#identity = identity;
+    return identity;
+  }
+
+  /** The process is about to change its user, groups or umask. */
+  identityChanges(): void {
+    this.#identity = undefined;
+    this.#changing = performance.now() + CHANGE_MS;
+  }
+
   /** Reads the effective ids (about 15 µs). Undefined when the process is gone. */
   credentials(): Credentials | undefined {
+    return this.#readIdentity();
+  }
+
+  #readIdentity(): Identity | undefined {
     try {
       const text = readFileSync(`/proc/${this.pid}/status`, 'latin1');
       const line = (key: string) =>
@@ -62,6 +92,7 @@ export class Process implements Inherited {
         uid: Number(line('Uid')[1]),
         gid: Number(line('Gid')[1]),
         groups: line('Groups').filter(Boolean).map(Number),
+        umask: parseInt(line('Umask')[0] ?? '22', 8),
       };
     } catch {
       return undefined;

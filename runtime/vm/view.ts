@@ -3,6 +3,11 @@ import { MountTable, type Mount, type PathRule } from './mounts.ts';
 /** Default place of the stack that processes use when they chose none (IOTH-FACTS §13). */
 export const DEFAULT_STACK = '/dev/net/default';
 
+/** Links of procfs that may lead into mounted trees, by paths that only the kernel understands. */
+const PROC_LINKS = ['/proc/*', '/proc/*/task/*'].flatMap((of) =>
+  ['cwd', 'root', 'exe', 'fd'].map((name) => `${of}/${name}`),
+);
+
 let lastId = 0;
 
 /** How a group of processes sees the world: a name, a mount table, and rules about paths. */
@@ -54,6 +59,7 @@ export class View {
       ...new Set([
         ...this.mounts.list().map((mount) => mount.target),
         ...this.rules.map((rule) => rule.prefix),
+        ...(this.mounts.list().some((mount) => mount.tree) ? PROC_LINKS : []),
       ]),
     ]);
   }

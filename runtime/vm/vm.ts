@@ -1,4 +1,5 @@
 import { Errno } from '../errno.ts';
+import { Mounter } from '../files/mounter.ts';
 import type { IothHost } from '../ioth/host.ts';
 import { guestBinDir, type Listener } from '../native.ts';
 import type { MountRequest } from '../modules/define.ts';
@@ -71,6 +72,8 @@ export class Vm {
   /** The user who runs it. */
   readonly uid = process.geteuid!();
   readonly rootView: View;
+  /** Makes the layers of file trees. */
+  readonly mounter = new Mounter();
   readonly modules: ModuleRegistry;
   readonly processes: ProcessTable;
   readonly #dispatcher: Dispatcher;
@@ -295,6 +298,7 @@ export class Vm {
     }
     await this.modules.close();
     await (await this.#ioth)?.close();
+    await this.mounter.close();
   }
 
   /** Changes what a process and its future children inherit (default stacks). */

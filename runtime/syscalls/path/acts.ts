@@ -3,6 +3,7 @@ import { Errno } from '../../errno.ts';
 import type { Call } from '../../vm/call.ts';
 import type { VirtualNode } from '../../vm/mounts.ts';
 import { PASS, type Answer } from '../outcome.ts';
+import { openHow, RESOLVE } from './how.ts';
 import * as virtual from './node.ts';
 import * as real from './redirect.ts';
 import type { Redirect } from './redirect.ts';
@@ -42,23 +43,11 @@ const openWith = (call: Call, target: Target, flags: number): Answer =>
 export const open: Act = (call, target, next) => openWith(call, target, call.int(next));
 export const creat: Act = (call, target) => openWith(call, target, real.O.CREAT | real.O.TRUNC | 1);
 
-const RESOLVE_NO_XDEV = 0x01;
-const RESOLVE_BENEATH = 0x08;
-const RESOLVE_IN_ROOT = 0x10;
-
-/** The flags and the RESOLVE_* bits of struct open_how (openat2(2)). */
-export function openHow(call: Call): { flags: number; resolve: number } {
-  // A size that the kernel refuses is left to it.
-  if (call.arg(3) < 24) return { flags: 0, resolve: RESOLVE_IN_ROOT };
-  const how = call.read(call.arg(2), 24);
-  return { flags: Number(BigInt.asIntN(32, how.readBigUInt64LE(0))), resolve: how.readUInt32LE(16) };
-}
-
 /** A call that confines its path looks at the tree of the host, where nothing of the view can be met. */
 export const openat2: Act = (call, target) => {
   const { flags, resolve } = openHow(call);
-  if (resolve & (RESOLVE_IN_ROOT | RESOLVE_BENEATH)) return PASS;
-  if (resolve & RESOLVE_NO_XDEV) throw new Errno('EXDEV');
+  if (resolve & (RESOLVE.IN_ROOT | RESOLVE.BENEATH)) return PASS;
+  if (resolve & RESOLVE.NO_XDEV) throw new Errno('EXDEV');
   return openWith(call, target, flags);
 };
 
@@ -145,6 +134,9 @@ export const listAttributes: Act = on(
     return 0;
   },
 );
+
+/** inotify_add_watch(2): what is not there as a file has no events. */
+export const watch: Act = on(fail('EACCES'), () => PASS);
 
 const isNode = (target: Target | undefined): boolean => target?.claim.kind === 'node';
 

@@ -8,12 +8,18 @@ import type { Claim } from '../../vm/mounts.ts';
 import type { Handler } from '../handler.ts';
 import { PASS, type Answer } from '../outcome.ts';
 import type { SyscallName } from '../table.ts';
+import { isDirectory } from '../../files/place.ts';
 import * as act from './acts.ts';
-import { AT_FDCWD, kernelMounts, resolve, useOwnRoots, type Target } from './resolve.ts';
+import { getcwd, getdents64 } from './directory.ts';
+import { openHow } from './how.ts';
+import { AT_FDCWD, kernelMounts, resolve, useOwnRoots, type LinkUse, type Target, type TreeTarget } from './resolve.ts';
 import { O } from './redirect.ts';
+import { TREE_ACTS } from './tree-acts.ts';
+import { lastDots, linkTree, renameTree, requireParent } from './tree-names.ts';
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_SYMLINK_FOLLOW = 0x400;
+const IN_DONT_FOLLOW = 0x02000000;
 
 /** How a call names its file. */
 interface Row {
@@ -22,7 +28,7 @@ interface Row {
   /** Index of the directory's descriptor; without it, paths start from the working directory. */
   dirfd?: number;
   /** Whether a symbolic link at the end is meant itself. */
-  noFollow?: boolean | ((call: Call) => boolean);
+  noFollow?: LinkUse | ((call: Call) => LinkUse);
   /** What is done; `next` is the index of the argument after the path. */
   act: act.Act;
 }
@@ -30,17 +36,16 @@ interface Row {
 /** flags in argument `index`, AT_SYMLINK_NOFOLLOW among them */
 const atFlags = (index: number) => (call: Call) => (call.int(index) & AT_SYMLINK_NOFOLLOW) !== 0;
 /** open(2): a link is not followed with O_NOFOLLOW, nor where only a new file will do. */
-const openFlags = (index: number) => (call: Call) => {
-  const flags = call.int(index);
-  return (flags & O.NOFOLLOW) !== 0 || (flags & (O.CREAT | O.EXCL)) === (O.CREAT | O.EXCL);
+const openUse = (flags: number): LinkUse => {
+  if (flags & O.CREAT && !(flags & O.PATH)) return flags & (O.EXCL | O.NOFOLLOW) ? 'name' : 'create';
+  return (flags & O.NOFOLLOW) !== 0;
 };
-const howFlags = (call: Call) => {
-  const { flags } = act.openHow(call);
-  return (flags & O.NOFOLLOW) !== 0 || (flags & (O.CREAT | O.EXCL)) === (O.CREAT | O.EXCL);
-};
+const openFlags = (index: number) => (call: Call) => openUse(call.int(index));
+const howFlags = (call: Call) => openUse(openHow(call).flags);
 
 const plain = (what: act.Act): Row => ({ path: 0, act: what });
 const plainLink = (what: act.Act): Row => ({ path: 0, noFollow: true, act: what });
+const plainName = (what: act.Act): Row => ({ path: 0, noFollow: 'name', act: what });
 const at = (what: act.Act, noFollow: NonNullable<Row['noFollow']> = false): Row => ({
   dirfd: 0,
   path: 1,
@@ -52,7 +57,7 @@ const ROWS = {
   open: { path: 0, noFollow: openFlags(1), act: act.open },
   openat: at(act.open, openFlags(2)),
   openat2: at(act.openat2, howFlags),
-  creat: plain(act.creat),
+  creat: { path: 0, noFollow: 'create', act: act.creat },
   stat: plain(act.stat),
   lstat: plainLink(act.stat),
   newfstatat: at(act.stat, atFlags(3)),
@@ -74,15 +79,15 @@ const ROWS = {
   utimensat: at(act.touch(act.TIMESPECS), atFlags(3)),
   truncate: plain(act.truncate),
   statfs: plain(act.statfs),
-  symlink: { path: 1, noFollow: true, act: act.make },
-  symlinkat: { dirfd: 1, path: 2, noFollow: true, act: act.make },
-  mkdir: plainLink(act.make),
-  mkdirat: at(act.make, true),
-  mknod: plainLink(act.make),
-  mknodat: at(act.make, true),
-  unlink: plainLink(act.unlink),
-  unlinkat: at(act.unlinkat, true),
-  rmdir: plainLink(act.rmdir),
+  symlink: { path: 1, noFollow: 'name', act: act.make },
+  symlinkat: { dirfd: 1, path: 2, noFollow: 'name', act: act.make },
+  mkdir: plainName(act.make),
+  mkdirat: at(act.make, 'name'),
+  mknod: plainName(act.make),
+  mknodat: at(act.make, 'name'),
+  unlink: plainName(act.unlink),
+  unlinkat: at(act.unlinkat, 'name'),
+  rmdir: plainName(act.rmdir),
   chdir: plain(act.chdir),
   getxattr: plain(act.noAttributes),
   lgetxattr: plainLink(act.noAttributes),
@@ -99,16 +104,22 @@ const ROWS = {
   file_getattr: at(act.noAttributes, atFlags(4)),
   file_setattr: at(act.noAttributes, atFlags(4)),
   name_to_handle_at: at(act.noAttributes, (call) => (call.int(4) & AT_SYMLINK_FOLLOW) === 0),
+  inotify_add_watch: { path: 1, noFollow: (call) => (call.int(2) & IN_DONT_FOLLOW) !== 0, act: act.watch },
 } as const satisfies Partial<Record<SyscallName, Row>>;
 
-function handlerOf(row: Row): Handler {
+/** Calls that open; a device or a FIFO is then best left to the kernel, which knows the caller. */
+const OPENS: ReadonlySet<SyscallName> = new Set(['open', 'openat', 'openat2', 'creat']);
+
+function handlerOf(name: SyscallName, row: Row): Handler {
   const { path, dirfd, noFollow = false, act: what } = row;
+  const inTree = TREE_ACTS[name]!;
   return (call): Answer => {
     const link = typeof noFollow === 'function' ? noFollow(call) : noFollow;
     const target = resolve(call, dirfd === undefined ? AT_FDCWD : call.int(dirfd), call.arg(path), link);
     if (!target) return PASS;
     if (target.claim.kind === 'deny') throw new Errno(target.claim.errno);
-    return what(call, target, path + 1);
+    if (isTree(target) && target.forKernel && OPENS.has(name)) return PASS;
+    return target.claim.kind === 'tree' ? inTree(call, target as TreeTarget, path + 1) : what(call, target, path + 1);
   };
 }
 
@@ -123,16 +134,50 @@ const AT_PAIR: Pair = [
   [2, 3],
 ];
 
-function pairHandler(pair: Pair, what: act.PairAct, follow: (call: Call) => boolean = () => false): Handler {
+const isTree = (target: Target): target is TreeTarget => target.claim.kind === 'tree';
+
+/** What is done when both paths lead into trees. */
+type TreePair = (call: Call, from: TreeTarget, to: TreeTarget, dots: boolean) => Answer;
+
+/** What the first of two paths fails with before the second is looked at; else the dots at its end. */
+function precheck(call: Call, from: TreeTarget, index: number, whole: boolean): string | undefined {
+  if (whole && !from.place) throw new Errno('ENOENT');
+  if (whole && from.slash && !isDirectory(from.stat)) throw new Errno('ENOTDIR');
+  if (!from.place) requireParent(from);
+  return lastDots(call, from, index);
+}
+
+function pairHandler(pair: Pair, what: act.PairAct, inTrees: TreePair, follow?: (call: Call) => boolean): Handler {
+  // link(2) looks its first path up completely before the second; rename(2) only up to the last names.
+  const fromFirst = what === act.link;
   return (call): Answer => {
-    const [from, to] = pair.map(([dirfd, path], i): Target | undefined =>
-      resolve(call, dirfd < 0 ? AT_FDCWD : call.int(dirfd), call.arg(path), i > 0 || !follow(call)),
-    );
+    const find = (i: 0 | 1, host: boolean): Target | undefined => {
+      const [dirfd, path] = pair[i];
+      const noFollow = i > 0 || !fromFirst ? 'name' : !(follow?.(call) ?? false);
+      return resolve(call, dirfd < 0 ? AT_FDCWD : call.int(dirfd), call.arg(path), noFollow, host);
+    };
+    let from = find(0, false);
+    const early = from && isTree(from) ? precheck(call, from, pair[0][1], fromFirst) : undefined;
+    let to = find(1, false);
     if (!from && !to) return PASS;
     for (const target of [from, to]) if (target?.claim.kind === 'deny') throw new Errno(target.claim.errno);
+    // Where one of them is in a tree the other one is looked for by us too.
+    if (from?.claim.kind === 'tree' && !to) to = find(1, true);
+    if (to?.claim.kind === 'tree' && !from) from = find(0, true);
+    if (from && to && isTree(from) && isTree(to)) {
+      if (!to.place) requireParent(to);
+      const late = lastDots(call, to, pair[1][1]);
+      if (!fromFirst && (early ?? lastDots(call, from, pair[0][1]))) throw new Errno('EBUSY');
+      return inTrees(call, from, to, late !== undefined);
+    }
     return what(from, to);
   };
 }
+
+const renames = (pair: Pair, flags: (call: Call) => number): Handler =>
+  pairHandler(pair, act.rename, (call, from, to, dots) => renameTree(call, from, to, flags(call), dots));
+const links = (pair: Pair, follow?: (call: Call) => boolean): Handler =>
+  pairHandler(pair, act.link, linkTree, follow);
 
 /** Calls after which paths of guests may lead elsewhere than those of the supervisor. */
 const ownRoot: Handler = (call) => {
@@ -141,17 +186,17 @@ const ownRoot: Handler = (call) => {
 };
 
 function handlers(rows: Partial<Record<SyscallName, Row>>): Partial<Record<SyscallName, Handler>> {
-  return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, handlerOf(row)]));
+  return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, handlerOf(name as SyscallName, row)]));
 }
 
 /** Handlers of the calls that name files. */
 export const pathHandlers: Partial<Record<SyscallName, Handler>> = {
   ...handlers(ROWS),
-  rename: pairHandler(PLAIN_PAIR, act.rename),
-  renameat: pairHandler(AT_PAIR, act.rename),
-  renameat2: pairHandler(AT_PAIR, act.rename),
-  link: pairHandler(PLAIN_PAIR, act.link),
-  linkat: pairHandler(AT_PAIR, act.link, (call) => (call.int(4) & AT_SYMLINK_FOLLOW) !== 0),
+  rename: renames(PLAIN_PAIR, () => 0),
+  renameat: renames(AT_PAIR, () => 0),
+  renameat2: renames(AT_PAIR, (call) => call.int(4)),
+  link: links(PLAIN_PAIR),
+  linkat: links(AT_PAIR, (call) => (call.int(4) & AT_SYMLINK_FOLLOW) !== 0),
   chroot: ownRoot,
   pivot_root: ownRoot,
   setns: ownRoot,
@@ -160,6 +205,9 @@ export const pathHandlers: Partial<Record<SyscallName, Handler>> = {
     return PASS;
   },
 };
+
+/** Handlers of calls that have no path, and yet say what a view with trees of files has. */
+export const treeHandlers = { getcwd, getdents64 } as const;
 
 /**
  * What the view of the caller has at a path that came in another way than as an argument (a socket's address);

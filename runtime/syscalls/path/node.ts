@@ -3,7 +3,7 @@ import { Errno } from '../../errno.ts';
 import { mayUse, requireOwner, R_OK, W_OK, X_OK } from '../../vm/access.ts';
 import type { Call } from '../../vm/call.ts';
 import type { VirtualNode } from '../../vm/mounts.ts';
-import { inject, type Outcome } from '../outcome.ts';
+import { inject, type Answer, type Outcome } from '../outcome.ts';
 import { O } from './redirect.ts';
 import { S_IFREG, typeOf } from './structs.ts';
 
@@ -12,7 +12,7 @@ const PERMISSIONS = 0o7777;
 const UTIME_NOW = 0x3fffffff;
 const UTIME_OMIT = 0x3ffffffe;
 
-export function openNode(call: Call, node: VirtualNode, flags: number): Outcome {
+export function openNode(call: Call, node: VirtualNode, flags: number): Answer {
   if (flags & O.CREAT && flags & O.EXCL) throw new Errno('EEXIST');
   if (flags & O.DIRECTORY) throw new Errno('ENOTDIR');
   if (!(flags & O.PATH)) {
@@ -21,7 +21,9 @@ export function openNode(call: Call, node: VirtualNode, flags: number): Outcome 
     const wanted = (reads ? R_OK : 0) | (writes ? W_OK : 0);
     if (!mayUse(node.attributes, call.process, wanted)) throw new Errno('EACCES');
   }
-  return inject(node.open(flags, call.process), (flags & O.CLOEXEC) !== 0);
+  const cloexec = (flags & O.CLOEXEC) !== 0;
+  const fd = node.open(flags, call.process, call);
+  return typeof fd === 'number' ? inject(fd, cloexec) : fd.then((opened) => inject(opened, cloexec));
 }
 
 export function accessNode(call: Call, node: VirtualNode, mode: number): Outcome {

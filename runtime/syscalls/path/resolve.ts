@@ -1,21 +1,28 @@
 /**
  * From the path that a guest names to what its view has there. The addon follows the path through the host's
  * tree up to the first claimed place (native/src/path_resolver.h); from there on it is followed here, because
- * only rules know what is below.
+ * only rules and trees know what is below.
  */
 import { Errno, ERRNO } from '../../errno.ts';
-import { native, PATH_FLAGS, type PathTable } from '../../native.ts';
+import { BindTree } from '../../files/bind.ts';
+import { hostRoot } from '../../files/layer.ts';
+import { isDirectory, isLink, procLink, readLink as linkAt, STAT_SIZE } from '../../files/place.ts';
+import { native, PATH_FLAGS } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
-import type { Claim, PathRule } from '../../vm/mounts.ts';
+import type { Claim, FileTree, Place } from '../../vm/mounts.ts';
 import type { Process } from '../../vm/process.ts';
-import type { View } from '../../vm/view.ts';
 import type { Vm } from '../../vm/vm.ts';
 import { SYS } from '../table.ts';
+import { claimAt, compile, seenAs, wholeWay } from './compiled.ts';
+import { isMagic, procTarget } from './proc.ts';
+
+export { claimAt, covering } from './compiled.ts';
 
 export const AT_FDCWD = -100;
 const PATH_MAX = 4096;
 /** Symbolic links that are followed in one path (path_resolution(7)). */
 const MOST_LINKS = 40;
+const NAME_MAX = 255;
 
 /** What a path of a guest means in its view. */
 export interface Target {
@@ -27,6 +34,28 @@ export interface Target {
   /** A symbolic link at the end is meant itself. */
   readonly noFollow: boolean;
 }
+
+/** An object of a tree, or the place for one. */
+export interface TreeTarget extends Target {
+  readonly claim: Extract<Claim, { kind: 'tree' }>;
+  /** Where it is; undefined where there is nothing (ENOENT). */
+  readonly place: Place | undefined;
+  /** struct stat of it. */
+  readonly stat: Buffer;
+  /** A magic link of procfs that leads to an object without a path: this is the path of the link. */
+  readonly magic?: string;
+  /** The kernel gets to the same device, FIFO or socket by the same path. */
+  readonly forKernel?: boolean;
+  /** A link of procfs that is meant itself: its path. */
+  readonly link?: string;
+}
+
+/**
+ * Whether a symbolic link at the end is meant itself: not where a slash is behind it, except in calls that are about
+ * the name and not about what it leads to ('name': mkdir, unlink, rename and their kin). Where a file may be made ('create') it is followed, but not with a slash
+ * behind it.
+ */
+export type LinkUse = boolean | 'name' | 'create';
 
 /** VMs with guests whose root directory or mounts may be others than the supervisor's. */
 const ownRoots = new WeakSet<Vm>();
@@ -45,128 +74,234 @@ export function kernelMounts(call: Call): void {
   if (namespace(String(call.tid)) !== namespace('self')) useOwnRoots(call.vm);
 }
 
-/** What is worked out from the rules and mounts of a view, until they change. */
-interface Compiled {
-  /** By its identity it is known whether they have changed. */
-  prefixes: readonly string[];
-  table: PathTable;
-  /** The newest first. */
-  rules: { rule: PathRule; covers: (path: string) => boolean }[];
-}
-
-const compiled = new WeakMap<View, Compiled>();
-
-function compile(view: View): Compiled {
-  const prefixes = view.prefixes();
-  const known = compiled.get(view);
-  if (known?.prefixes === prefixes) return known;
-  const rules = view.rules.map((rule) => ({ rule, covers: covering(rule.prefix) })).reverse();
-  const made = { prefixes, table: new (native().PathTable)(prefixes), rules };
-  compiled.set(view, made);
-  return made;
-}
-
-/** The test whether a path is `prefix` or lies below it; a component `*` of `prefix` stands for any one. */
-export function covering(prefix: string): (path: string) => boolean {
-  if (prefix === '/') return () => true;
-  if (!prefix.split('/').includes('*'))
-    return (path) => path.startsWith(prefix) && (path[prefix.length] ?? '/') === '/';
-  const parts = prefix.split('/').map((part) => (part === '*' ? '[^/]+' : part.replace(/[^\w/]/g, '\\$&')));
-  const pattern = new RegExp(`^${parts.join('/')}(?:/|$)`, 's');
-  return (path) => pattern.test(path);
-}
-
-/** What the view has at exactly `path` (canonical); undefined for the host's own file. */
-export function claimAt(view: View, path: string, process: Process): Claim | undefined {
-  const mount = view.mounts.at(path);
-  if (mount) return { kind: 'node', node: mount.node };
-  for (const { rule, covers } of compile(view).rules) {
-    const claim = covers(path) ? rule.claim(path, process) : undefined;
-    if (claim) return claim;
-  }
-  return undefined;
-}
+let host: FileTree | undefined;
+/** The host's tree, for paths that have passed the view and left it again. */
+const hostTree = (): FileTree => (host ??= new BindTree(hostRoot(), false));
 
 /**
  * What a path of the caller means: `where` is its address in the guest, or a byte string, and starts from `dirfd`
- * if it is relative. Undefined when the view has nothing to say about it. Throws Errno where the path leads into
- * the view and there to nothing (ENOENT, ENOTDIR, ELOOP).
+ * if it is relative. Undefined when the kernel gets to the same object by the same path. Throws Errno where the
+ * path leads into the view and there to nothing (ENOENT, ENOTDIR, ELOOP); only the last name of a path into a tree
+ * may be missing. With `host` also what the kernel would get to is a target, in the host's tree.
  */
 export function resolve(
   call: Call,
   dirfd: number,
   where: number | string,
-  noFollow: boolean,
+  noFollow: LinkUse,
+  host = false,
 ): Target | undefined {
   const { prefixes, table } = compile(call.process.view);
   if (prefixes.length === 0) return undefined;
-  const flags = (noFollow ? PATH_FLAGS.noFollow : 0) | (ownRoots.has(call.vm) ? PATH_FLAGS.ownRoot : 0);
+  const flags = (noFollow === true || noFollow === 'name' ? PATH_FLAGS.noFollow : 0) | (ownRoots.has(call.vm) ? PATH_FLAGS.ownRoot : 0);
   const { tid, process } = call;
   const found = table.resolve(tid, process.pid, dirfd, where, flags);
-  if (found === undefined) return undefined;
+  if (found === undefined && !host) return undefined;
   if (!call.stillThere()) throw new Errno('ESRCH');
   const again = (path: string) => table.resolve(tid, process.pid, AT_FDCWD, path, flags);
-  return new Walk(process, noFollow, again).run(found);
+  const walk = new Walk(process, tid, noFollow, again);
+  return found === undefined ? walk.runOnHost(hostPath(call, dirfd, where)) : walk.run(found, host);
+}
+
+/** The absolute form of a path that the view has nothing to say about. */
+function hostPath(call: Call, dirfd: number, where: number | string): string {
+  const path = typeof where === 'string' ? where : call.readString(where);
+  if (path === '') throw new Errno('ENOENT');
+  if (path.startsWith('/')) return path;
+  const base = procLink(`/proc/${call.tid}/${dirfd === AT_FDCWD ? 'cwd' : `fd/${dirfd}`}`);
+  if (base === undefined) throw new Errno('EBADF');
+  return `${base}/${path}`;
+}
+
+/** The object itself, and whether there is one. */
+interface Object {
+  place: Place | undefined;
+  stat: Buffer;
 }
 
 /** Follows the rest of a path through the tree of the view. */
 class Walk {
   readonly #process: Process;
-  readonly #noFollow: boolean;
+  readonly #tid: number;
+  readonly #links: LinkUse;
   /** Follows an absolute path through the host's tree, as the addon's resolver does. */
   readonly #again: (path: string) => string | undefined;
   /** Canonical path of where the walk is, and what is still to be followed. */
   #at = '';
   #rest = '';
-  /** True after a place that is not the host's: then the kernel cannot follow the path. */
+  #followed = 0;
+  /** True after a place that the host does not have there: then the kernel cannot follow the path. */
   #virtual = false;
 
-  constructor(process: Process, noFollow: boolean, again: (path: string) => string | undefined) {
+  constructor(process: Process, tid: number, noFollow: LinkUse, again: (path: string) => string | undefined) {
     this.#process = process;
-    this.#noFollow = noFollow;
+    this.#tid = tid;
+    this.#links = noFollow;
     this.#again = again;
   }
 
-  run(found: string): Target | undefined {
+  /** Starts from a path of the host on which nothing is claimed. */
+  runOnHost(path: string): Target | undefined {
+    this.#at = path;
+    this.#virtual = true;
+    this.#outside();
+    return this.#run();
+  }
+
+  /** Starts from what the addon's resolver has found; `host`: the kernel's ways are ours too. */
+  run(found: string, host: boolean): Target | undefined {
     this.#split(found);
-    for (let links = 0; ;) {
+    this.#virtual = host;
+    return this.#run();
+  }
+
+  #run(): Target | undefined {
+    for (;;) {
       const claim = claimAt(this.#process.view, this.#at, this.#process);
-      const more = /[^/]/.test(this.#rest);
       if (claim?.kind === 'node' && this.#rest !== '') throw new Errno('ENOTDIR');
       if (claim?.kind === 'node' || claim?.kind === 'deny') return this.#target(claim);
-      this.#virtual ||= claim !== undefined;
-      const real = claim ?? { kind: 'redirect' as const, dirfd: AT_FDCWD, path: this.#at };
-      const link = more || this.#rest !== '' || !this.#noFollow ? readLink(real) : -ERRNO['EINVAL']!;
-      if (typeof link === 'string') {
-        if (++links > MOST_LINKS) throw new Errno('ELOOP');
-        const start = link.startsWith('/') ? '' : `${parentOf(this.#at)}/`;
-        if (!this.#restart(`${start}${link}${this.#rest}`)) return this.#outside();
-        continue;
-      }
-      if (!more) return this.#virtual ? this.#target(real) : undefined;
-      if (link !== -ERRNO['EINVAL']!) {
-        if (!this.#virtual) return undefined;
-        throw new Errno(link);
-      }
-      const name = this.#next();
-      // "dir/." is "dir/": a directory, or ENOTDIR.
-      if (name === '.') this.#rest ||= '/';
-      else if (name !== '..') this.#at = this.#at === '/' ? `/${name}` : `${this.#at}/${name}`;
-      else if (!isDirectory(real)) throw new Errno('ENOTDIR');
-      else if (!this.#restart(`${parentOf(this.#at)}/${this.#rest}`)) return this.#outside();
+      const result = claim?.kind === 'redirect' ? this.#real(claim) : this.#inTree(claim);
+      if (result !== 'on') return result;
     }
   }
 
-  /** The path has left everything that is claimed. */
-  #outside(): Target | undefined {
-    return this.#virtual ? this.#target({ kind: 'redirect', dirfd: AT_FDCWD, path: this.#at }) : undefined;
+  // -- Trees ---------------------------------------------------------------------------------------------------
+
+  /** One step in a tree, or all of them at once. */
+  #inTree(claim: Extract<Claim, { kind: 'tree' }> | undefined): Target | undefined | 'on' {
+    const here = claim ?? { kind: 'tree', tree: hostTree(), path: this.#at.slice(1) };
+    if (claim) {
+      const whole = this.#whole(claim);
+      if (whole) return whole === 'native' ? undefined : whole;
+    }
+    const object = look(here.tree, here.path);
+    if (typeof object === 'number') throw new Errno(object);
+    const { place, stat } = object;
+    const more = /[^/]/.test(this.#rest);
+    if (place) this.#virtual ||= !this.#native(place);
+    if (place && isLink(stat) && (more || this.#follows(this.#rest !== ''))) return this.#follow(here, place);
+    if (!more) {
+      if (place && isLink(stat) && isMagicPlace(place)) return this.#magicTarget(here, object);
+      // On the host the kernel finds the errno, and makes what is new.
+      if (!this.#virtual && (!claim || (place && isPseudo(this.#at)))) return undefined;
+      const forKernel = !this.#virtual && place !== undefined && isSpecial(stat);
+      const target: TreeTarget = { ...this.#treeTarget(here, object), forKernel };
+      return target;
+    }
+    if (!place) throw new Errno('ENOENT');
+    return this.#step(isDirectory(stat));
+  }
+
+  /** True where the kernel would be at the same object, had it followed the same path. */
+  #native({ layer, path }: Place): boolean {
+    return `${layer.source}/${path}` === this.#at || (path === '' && (layer.source || '/') === this.#at);
+  }
+
+  /** The target, when nothing but names of one tree lies on the way; 'native' when it is the kernel's. */
+  #whole(claim: Extract<Claim, { kind: 'tree' }>): TreeTarget | 'native' | undefined {
+    if (/\/\.\.(?:\/|$)/.test(this.#rest) || !claim.mount) return undefined;
+    const dot = /\/\.\/*$/.test(this.#rest);
+    const names = this.#rest.replace(/\/\.(?=\/|$)/g, '').replace(/\/+/g, '/').replace(/\/$/, '');
+    const path = (this.#at === '/' ? '' : this.#at) + names || '/';
+    if (!wholeWay(this.#process.view, this.#at, claim, path)) return undefined;
+    const inside = claim.path === '' ? names.slice(1) : claim.path + names;
+    const object = look(claim.tree, inside);
+    // Somewhere on the way is a link, or something that is in the way; or the end is a link to be followed.
+    if (typeof object === 'number') return undefined;
+    const slash = dot || this.#rest.endsWith('/');
+    if (object.place && isLink(object.stat) && (dot || this.#follows(slash))) return undefined;
+    let forKernel = false;
+    if (object.place && !this.#virtual && (isPseudo(path) || isSpecial(object.stat))) {
+      forKernel = `${object.place.layer.source}/${object.place.path}` === path;
+      if (forKernel && isPseudo(path)) return 'native';
+    }
+    this.#at = path;
+    this.#rest = slash ? '/' : '';
+    return { ...this.#treeTarget({ ...claim, path: inside }, object), forKernel };
+  }
+
+  /** Whether a link at the end of the path is followed. */
+  #follows(slash: boolean): boolean {
+    return this.#links === 'create' ? !slash : this.#links === true ? slash : !this.#links;
+  }
+
+  #follow(claim: Extract<Claim, { kind: 'tree' }>, place: Place): Target | undefined | 'on' {
+    if (++this.#followed > MOST_LINKS) throw new Errno('ELOOP');
+    const path = `${place.layer.source}/${place.path}`;
+    let link = procTarget(path, this.#process.pid, this.#tid) ?? linkAt(place);
+    if (isMagic(path, link)) {
+      const seen = seenAs(this.#process.view, link);
+      const stat = Buffer.alloc(STAT_SIZE);
+      // At the end of a path the kernel leads to the object itself, which may have no name any more.
+      if (!/[^/]/.test(this.#rest) && native().syscall(SYS.newfstatat, AT_FDCWD, path, stat, 0) >= 0) {
+        if (!this.#virtual) return undefined;
+        const target: TreeTarget = { ...this.#treeTarget(claim, { place, stat }), magic: path };
+        return target;
+      }
+      if (!link.startsWith('/')) throw new Errno('ENOENT');
+      link = seen ?? link;
+    }
+    const start = link.startsWith('/') ? '' : `${parentOf(this.#at)}/`;
+    return this.#restart(`${start}${link}${this.#rest}`) ? 'on' : this.#outside();
+  }
+
+  /** A link of procfs itself, whose text tells what the view has. */
+  #magicTarget(claim: Extract<Claim, { kind: 'tree' }>, object: Object): TreeTarget {
+    const { layer, path } = object.place!;
+    return { ...this.#treeTarget(claim, object), link: `${layer.source}/${path}` };
+  }
+
+  #treeTarget(claim: Extract<Claim, { kind: 'tree' }>, { place, stat }: Object): TreeTarget {
+    return { ...this.#target(claim), claim, place, stat };
+  }
+
+  /** Takes the next name; `directory` tells whether this is one. */
+  #step(directory: boolean): Target | undefined | 'on' {
+    if (!directory) throw new Errno('ENOTDIR');
+    const name = this.#next();
+    // "dir/." is "dir/": a directory, or ENOTDIR.
+    if (name === '.') this.#rest ||= '/';
+    else if (name === '..') {
+      this.#rest ||= '/';
+      if (!this.#restart(`${parentOf(this.#at)}/${this.#rest}`)) return this.#outside();
+    } else if (name.length > NAME_MAX) throw new Errno('ENAMETOOLONG');
+    else this.#at = this.#at === '/' ? `/${name}` : `${this.#at}/${name}`;
+    return 'on';
+  }
+
+  // -- Redirects -----------------------------------------------------------------------------------------------
+
+  #real(claim: Redirect): Target | undefined | 'on' {
+    const more = /[^/]/.test(this.#rest);
+    this.#virtual = true;
+    const link = more || this.#follows(this.#rest !== '') ? readLink(claim) : -ERRNO['EINVAL']!;
+    if (typeof link === 'string') {
+      if (++this.#followed > MOST_LINKS) throw new Errno('ELOOP');
+      const start = link.startsWith('/') ? '' : `${parentOf(this.#at)}/`;
+      return this.#restart(`${start}${link}${this.#rest}`) ? 'on' : this.#outside();
+    }
+    if (!more) return this.#target(claim);
+    if (link !== -ERRNO['EINVAL']!) throw new Errno(link);
+    return this.#step(!/^\/*\.\.(?:\/|$)/.test(this.#rest) || isRealDirectory(claim));
+  }
+
+  // -- The path ------------------------------------------------------------------------------------------------
+
+  /** The path has left everything that is claimed: it goes on in the host's tree. */
+  #outside(): Target | undefined | 'on' {
+    if (!this.#virtual) return undefined;
+    const names = this.#at.replace(/\/+/g, '/');
+    this.#at = '/';
+    this.#rest = names;
+    return 'on';
   }
 
   #target(claim: Claim): Target {
-    return { path: this.#at, claim, slash: this.#rest !== '', noFollow: this.#noFollow };
+    return { path: this.#at, claim, slash: this.#rest !== '', noFollow: this.#links === true || this.#links === 'name' };
   }
 
   #restart(path: string): boolean {
+    if (path.length >= PATH_MAX * 2) throw new Errno('ENAMETOOLONG');
     const found = this.#again(path);
     if (found === undefined) {
       this.#at = path;
@@ -191,6 +326,24 @@ class Walk {
   }
 }
 
+/** What a tree has at `path`; a negated errno where that cannot be told from the path as a whole. */
+function look(tree: FileTree, path: string): Object | number {
+  const stat = Buffer.allocUnsafe(STAT_SIZE);
+  const place = tree.find(path, stat);
+  if (typeof place !== 'number') return { place, stat };
+  return place === -ERRNO['ENOENT']! ? { place: undefined, stat } : place;
+}
+
+const S_IFMT = 0o170000;
+/** Devices, FIFOs and sockets: what an opened one is depends on the process that opens it. */
+function isSpecial(stat: Buffer): boolean {
+  const type = stat.readUInt32LE(24) & S_IFMT;
+  return type !== 0o100000 && type !== 0o040000 && type !== 0o120000;
+}
+const isMagicPlace = ({ layer, path }: Place): boolean => /^\/proc\/\d+\//.test(`${layer.source}/${path}`);
+/** File systems that show every process something else, or belong to the kernel. */
+const isPseudo = (path: string): boolean => /^\/(?:proc|sys|dev)(?:\/|$)/.test(path);
+
 const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 
 type Redirect = Extract<Claim, { kind: 'redirect' }>;
@@ -203,5 +356,5 @@ function readLink({ dirfd, path }: Redirect): string | number {
   return length < 0 ? length : linkText.toString('latin1', 0, length);
 }
 
-const isDirectory = ({ dirfd, path }: Redirect): boolean =>
+const isRealDirectory = ({ dirfd, path }: Redirect): boolean =>
   readLink({ kind: 'redirect', dirfd, path: path === '' ? '.' : `${path}/.` }) === -ERRNO['EINVAL']!;

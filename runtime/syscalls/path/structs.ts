@@ -32,6 +32,7 @@ export function encodeStat(file: NodeAttributes): Buffer {
   out.writeUInt32LE(file.mode, 24);
   out.writeUInt32LE(file.uid, 28);
   out.writeUInt32LE(file.gid, 32);
+  out.writeBigUInt64LE(BigInt(file.rdev ?? 0), 40);
   out.writeBigInt64LE(BigInt(file.size), 48);
   out.writeBigInt64LE(BigInt(BLOCK_SIZE), 56);
   out.writeBigInt64LE(sectors(file.size), 64);
@@ -67,8 +68,13 @@ export function encodeStatx(file: NodeAttributes): Buffer {
   out.writeBigUInt64LE(sectors(file.size), 48);
   // Access, change and modification; there is no time of birth.
   for (const at of [64, 96, 112]) out.writeBigInt64LE(BigInt(Math.floor(file.time)), at);
-  out.writeUInt32LE((dev >>> 8) & 0xfff, 136);
-  out.writeUInt32LE((dev & 0xff) | ((dev >>> 12) & 0xfff00), 140);
+  for (const [number, at] of [
+    [file.rdev ?? 0, 128],
+    [dev, 136],
+  ] as const) {
+    out.writeUInt32LE((number >>> 8) & 0xfff, at);
+    out.writeUInt32LE((number & 0xff) | ((number >>> 12) & 0xfff00), at + 4);
+  }
   return out;
 }
 

@@ -1,18 +1,18 @@
-import { argIn, type Row, type RowDetails } from '../row.ts';
+import { argNotIn, type Row, type RowDetails } from '../row.ts';
 
-/** Routes (SIOCADDRT, 0x890b) to private requests of devices (SIOCDEVPRIVATE, 0x89f0); linux/sockios.h. */
-const NETDEVICE = {
-  only: [argIn(1, [0x890b, 0x89ff])],
-  note: 'only netdevice(7) requests',
+/** What is frequent and never a view's: terminals and what all descriptors have (0x54), KVM (0xae). */
+const NOT_FREQUENT = {
+  only: [argNotIn(1, [0x5400, 0x54ff], [0xae00, 0xaeff])],
+  note: 'not for terminals: netdevice(7), and requests of devices of the view',
 } as const satisfies RowDetails;
 
 /**
  * Calls on descriptors that a guest holds. They are the kernel's own objects, so none of these is
- * trapped, save ioctl requests that name a network interface.
+ * trapped, save ioctl requests that may be for something of the view's own.
  */
 // prettier-ignore
 export const DESCRIPTORS = [
-  ['ioctl', 16, 29, 'fd ioctl ptr', 'ioctl', NETDEVICE],
+  ['ioctl', 16, 29, 'fd ioctl ptr', 'ioctl', NOT_FREQUENT],
   ['read', 0, 63, 'fd out size'],
   ['write', 1, 64, 'fd buffer size'],
   ['pread64', 17, 67, 'fd out size offset'],
@@ -50,7 +50,7 @@ export const DESCRIPTORS = [
   ['readahead', 187, 213, 'fd offset size'],
   ['cachestat', 451, 451, 'fd ptr out hex'],
   ['getdents', 78, null, 'fd out size'],
-  ['getdents64', 217, 61, 'fd out size'],
+  ['getdents64', 217, 61, 'fd out size', 'path'],
   ['sendfile', 40, 71, 'fd fd ptr size'],
   ['copy_file_range', 326, 285, 'fd ptr fd ptr size hex'],
   ['splice', 275, 76, 'fd ptr fd ptr size hex'],

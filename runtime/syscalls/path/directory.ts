@@ -1,0 +1,189 @@
+/**
+ * getdents64(2) of directories that no single real directory has: merged ones, and those that mounts stand in. The
+ * guest's descriptor is one of the real directories; where it has got to is kept, as always, in its file offset,
+ * which is ours to choose. Entries come in the order of a hash of their names, so that every offset means the same
+ * whatever is made and removed meanwhile, and nothing has to be remembered.
+ */
+import { check, Errno } from '../../errno.ts';
+import { asCaller } from '../../files/identity.ts';
+import { closeFd } from '../../files/layer.ts';
+import { entriesOf, procLink, STAT_SIZE } from '../../files/place.ts';
+import { native } from '../../native.ts';
+import type { Call } from '../../vm/call.ts';
+import type { DirectoryEntry, FileTree } from '../../vm/mounts.ts';
+import type { Handler } from '../handler.ts';
+import { PASS, type Outcome } from '../outcome.ts';
+import { SYS } from '../table.ts';
+import { seenAs } from './compiled.ts';
+import { claimAt } from './resolve.ts';
+
+const SEEK_SET = 0;
+const SEEK_CUR = 1;
+const DT_DIR = 4;
+const DT_REG = 8;
+/** Bytes of struct linux_dirent64 before the name. */
+const HEADER = 19;
+/** Listings that are kept: large directories are read in many calls. */
+const MOST_LISTINGS = 16;
+/** How long a listing is good, in ms. */
+const LISTING_MS = 1000;
+
+/** An entry with the offset that follows it. */
+interface Placed {
+  entry: DirectoryEntry;
+  next: number;
+}
+
+const listings = new Map<string, { entries: Placed[]; made: number }>();
+
+/** 40 bits of FNV-1a, above the offsets of "." and "..". */
+function hash(name: string): number {
+  let [low, high] = [0x811c9dc5, 0x9dc5];
+  for (let i = 0; i < name.length; i++) {
+    low = Math.imul(low ^ name.charCodeAt(i), 0x01000193);
+    high = Math.imul(high ^ name.charCodeAt(i) ^ (low >>> 24), 0x0193) & 0xffff;
+  }
+  return (high & 0xff) * 2 ** 32 + (low >>> 0) + 3;
+}
+
+function place(entries: DirectoryEntry[], self: number, parent: number): Placed[] {
+  const placed = entries
+    .map((entry) => ({ entry, next: hash(entry[0]) }))
+    .sort((a, b) => a.next - b.next || (a.entry[0] < b.entry[0] ? -1 : 1));
+  // Two names of one hash get different offsets.
+  for (let i = 1; i < placed.length; i++) placed[i]!.next = Math.max(placed[i]!.next, placed[i - 1]!.next + 1);
+  return [{ entry: ['.', DT_DIR, self], next: 1 }, { entry: ['..', DT_DIR, parent], next: 2 }, ...placed];
+}
+
+/** As many entries after offset `from` as there is room for. */
+function encode(entries: readonly Placed[], from: number, room: number): { bytes: Buffer; next: number } {
+  let [low, high] = [0, entries.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (entries[middle]!.next <= from) low = middle + 1;
+    else high = middle;
+  }
+  const bytes = Buffer.alloc(Math.min(room, 1 << 20));
+  let at = 0;
+  let offset = from;
+  for (const { entry, next } of entries.slice(low, low + 20000)) {
+    const [name, type, inode] = entry;
+    const length = (HEADER + name.length + 1 + 7) & ~7;
+    if (at + length > bytes.length) {
+      if (at === 0) throw new Errno('EINVAL');
+      break;
+    }
+    bytes.writeBigUInt64LE(BigInt(inode), at);
+    bytes.writeBigInt64LE(BigInt(next), at + 8);
+    bytes.writeUInt16LE(length, at + 16);
+    bytes.writeUInt8(type, at + 18);
+    bytes.write(name, at + HEADER, 'latin1');
+    at += length;
+    offset = next;
+  }
+  return { bytes: bytes.subarray(0, at), next: offset };
+}
+
+/** Names of mounts that stand in the directory at `path`, with the type of what they are. */
+function mountsIn(call: Call, path: string): DirectoryEntry[] {
+  const { view } = call.process;
+  const prefix = path === '/' ? '/' : `${path}/`;
+  return view.mounts
+    .list()
+    .filter(({ target }) => target.startsWith(prefix) && target !== '/' && !target.slice(prefix.length).includes('/'))
+    .filter(({ target, type, tree }) => view.mounts.covering(target)?.target === target && (tree !== undefined || type !== ''))
+    .map((mount) => {
+      const mode = mount.node?.attributes.mode;
+      const type = mode === undefined ? DT_DIR : (mode >> 12) & 0xf;
+      return [mount.target.slice(prefix.length), type === 0 ? DT_REG : type, mount.node?.attributes.ino ?? 1];
+    });
+}
+
+/** What the view has in the directory at `path`; undefined where the real directory `text` has all of it. */
+function listing(call: Call, path: string, text: string): DirectoryEntry[] | undefined {
+  const mounts = mountsIn(call, path);
+  const claim = claimAt(call.process.view, path, call.process);
+  const tree = claim?.kind === 'tree' ? claim : undefined;
+  const merged = asCaller(call, () => tree?.tree.list(tree.path));
+  if (!merged && mounts.length === 0) return undefined;
+  const entries = merged ?? (tree ? realEntries(call, tree) : hostEntries(call, text));
+  const have = new Set(entries.map(([name]) => name));
+  const more = mounts.filter(([name]) => !have.has(name));
+  return merged || more.length > 0 ? [...entries, ...more] : undefined;
+}
+
+function realEntries(call: Call, { tree, path }: { tree: FileTree; path: string }): DirectoryEntry[] {
+  const at = tree.find(path, Buffer.alloc(STAT_SIZE));
+  if (typeof at === 'number') throw new Errno(at);
+  return asCaller(call, () => entriesOf(at));
+}
+
+function hostEntries(call: Call, text: string): DirectoryEntry[] {
+  const O_DIRECTORY = 0o200000;
+  const O_CLOEXEC = 0o2000000;
+  const fd = check(asCaller(call, () => native().syscall(SYS.openat, -100, text, O_DIRECTORY | O_CLOEXEC)));
+  try {
+    const list = native().readDirectory(fd);
+    if (typeof list === 'number') throw new Errno(list);
+    const entries: DirectoryEntry[] = [];
+    for (let i = 0; i < list.length; i += 3) {
+      const name = list[i] as string;
+      if (name !== '.' && name !== '..') entries.push([name, list[i + 1] as number, list[i + 2] as number]);
+    }
+    return entries;
+  } finally {
+    closeFd(fd);
+  }
+}
+
+/** The listing of the directory, from the start or as a call before has seen it. */
+function placedListing(call: Call, path: string, text: string, fresh: boolean): Placed[] | undefined {
+  const key = `${call.process.pid}:${call.int(0)}:${text}`;
+  const known = listings.get(key);
+  if (known && !fresh && performance.now() - known.made < LISTING_MS) return known.entries;
+  const entries = listing(call, path, text);
+  listings.delete(key);
+  if (!entries) return undefined;
+  const placed = place(entries, 1, 1);
+  listings.set(key, { entries: placed, made: performance.now() });
+  for (const oldest of listings.keys()) {
+    if (listings.size <= MOST_LISTINGS) break;
+    listings.delete(oldest);
+  }
+  return placed;
+}
+
+export const getdents64: Handler = (call): Outcome => {
+  const { view } = call.process;
+  if (view.mounts.list().length === 0) return PASS;
+  const text = procLink(`/proc/${call.tid}/fd/${call.int(0)}`);
+  if (text === undefined || !text.startsWith('/')) return PASS;
+  const path = seenAs(view, text) ?? text;
+  const { tree } = view.mounts.covering(path) ?? {};
+  if (tree === undefined && mountsIn(call, path).length === 0) return PASS;
+  const fd = check(native().syscall(SYS.pidfd_getfd, call.process.pidfd, call.int(0), 0));
+  try {
+    const from = native().syscall(SYS.lseek, fd, 0, SEEK_CUR);
+    if (from < 0) return PASS;
+    const entries = placedListing(call, path, text, from === 0);
+    if (!entries) return PASS;
+    const { bytes, next } = encode(entries, from, call.arg(2) >>> 0);
+    if (bytes.length > 0) call.write(call.arg(1), bytes);
+    if (next !== from) check(native().syscall(SYS.lseek, fd, next, SEEK_SET));
+    return bytes.length;
+  } finally {
+    closeFd(fd);
+  }
+};
+
+/** getcwd(2): the path that the view has the directory at. */
+export const getcwd: Handler = (call): Outcome => {
+  const text = procLink(`/proc/${call.tid}/cwd`);
+  const path = text && seenAs(call.process.view, text);
+  if (path === undefined || path === '') return PASS;
+  if (path.endsWith(' (deleted)')) throw new Errno('ENOENT');
+  const bytes = Buffer.from(`${path}\0`, 'latin1');
+  if (bytes.length > call.arg(1)) throw new Errno('ERANGE');
+  call.write(call.arg(0), bytes);
+  return bytes.length;
+};
