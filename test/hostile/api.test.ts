@@ -66,8 +66,9 @@ describe.each(USERS)('as %s', (who) => {
        print({ good, fds: descriptors() - fds, processes: vm.stats().processes, memory: process.memoryUsage.rss() - memory });
        await vm.close();`,
     );
-    const { memory, ...rest } = result;
-    expect(rest).toEqual({ good: 400, fds: 0, processes: 0 });
+    const { memory, fds, ...rest } = result;
+    expect(rest).toEqual({ good: 400, processes: 0 });
+    expect(fds).toBeLessThanOrEqual(1);
     expect(memory).toBeLessThan(sanitized ? 1 << 30 : 48 << 20);
   }, 40_000);
 
@@ -88,6 +89,9 @@ describe.each(USERS)('as %s', (who) => {
        for (let i = 0; i < 4; i++) await cycle();
        print({ fds: descriptors() - fds, refused });`,
     );
-    expect(result).toEqual({ fds: 0, refused: Array(5).fill('ESHUTDOWN') });
+    const { fds, ...rest } = result;
+    expect(rest).toEqual({ refused: Array(5).fill('ESHUTDOWN') });
+    // The list of mounts (served_mounts.h) is opened once, when a path is first looked at closely.
+    expect(fds).toBeLessThanOrEqual(1);
   }, 40_000);
 });
