@@ -17,6 +17,7 @@ export {
 export * from './dns/index.ts';
 export { type IothHost, createIothHost } from './host.ts';
 export {
+  type InterfaceAddress,
   IothStack,
   getDefaultStack,
   newStack,

@@ -6,10 +6,11 @@ import { cpus, loadavg, release } from 'node:os';
 import { bulk } from './bulk.ts';
 import { trapped, untrapped } from './calls.ts';
 import { printFigures, type Figure } from './figure.ts';
+import { ioth } from './ioth.ts';
 import { stacks, start } from './lifetime.ts';
 import { Surroundings } from './surroundings.ts';
 
-const BENCHMARKS: Record<string, (at: Surroundings) => Promise<Figure[]>> = { untrapped, trapped, start, stacks, bulk };
+const BENCHMARKS: Record<string, (at: Surroundings) => Promise<Figure[]>> = { untrapped, trapped, start, stacks, bulk, ioth };
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.find((name) => !Object.hasOwn(BENCHMARKS, name));

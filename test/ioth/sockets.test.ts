@@ -21,6 +21,7 @@ import {
   inetAddress,
   newStackOn,
   newStackc,
+  parseIp,
   setDefaultStack,
   socket,
   truncated,
@@ -393,6 +394,31 @@ describe('stacks', () => {
       'lo', 'eth0', 'vde1', 'wan',
     ]); // prettier-ignore
     await stack.close();
+  });
+
+  it('tell their interfaces and addresses', () => {
+    const list = a.getifaddrs();
+    expect(list).toContainEqual(expect.objectContaining({ name: 'vde0', index: 2, family: AF.PACKET }));
+    expect(list).toContainEqual(
+      expect.objectContaining({ name: 'vde0', family: AF.INET, address: '10.0.0.1', prefixLength: 24 }),
+    );
+    expect(list.filter(({ name }) => name === 'lo').map(({ address }) => address)).toContain('::1');
+  });
+
+  it('know their neighbours', () => {
+    const address = parseIp('10.0.0.99')!;
+    const known = () =>
+      a.netlink((client) =>
+        client
+          .neighbors()
+          .filter((each) => each.destination?.[3] === 99)
+          .map((each) => each.address),
+      );
+    a.netlink((client) => client.addNeighbor(2, address, Uint8Array.of(2, 0, 0, 0, 0, 9)));
+    expect(known()).toEqual([Uint8Array.of(2, 0, 0, 0, 0, 9)]);
+    a.netlink((client) => client.delNeighbor(2, address));
+    expect(a.netlink((client) => [client.nameOf(2), client.indexOf('vde0')])).toEqual(['vde0', 2]);
+    expect(known().filter(Boolean)).toEqual([]);
   });
 
   it('can be the default of a program', async () => {
