@@ -242,7 +242,7 @@ export async function newStackc(config: string, host: IothHost = sharedHost()): 
 
 let defaultStack: IothStack | undefined;
 
-/** Sets the stack of {@link msocket} without one (ioth_set_defstack(3)); undefined is the kernel's own again. */
+/** Sets the stack of {@link socket} (ioth_set_defstack(3)); undefined is the kernel's own again. */
 export function setDefaultStack(stack: IothStack | undefined): void {
   defaultStack = stack;
 }
