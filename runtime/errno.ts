@@ -1,12 +1,31 @@
 import { constants } from 'node:os';
 
 /** Names of the errors of errno(3) that Linux on this machine knows. */
-export type ErrnoName = keyof typeof constants.errno | 'EAFNOSUPPORT' | 'ENODEV' | 'ESOCKTNOSUPPORT' | 'EPFNOSUPPORT' | 'ENETDOWN' | 'ESHUTDOWN' | 'EUSERS';
+export type ErrnoName =
+  | keyof typeof constants.errno
+  | 'EAFNOSUPPORT'
+  | 'ENODEV'
+  | 'ESOCKTNOSUPPORT'
+  | 'EPFNOSUPPORT'
+  | 'ENETDOWN'
+  | 'ESHUTDOWN'
+  | 'EUSERS';
 
 /** Linux errno numbers that os.constants does not list (asm-generic/errno.h). */
 const MORE: Record<string, number> = {
-  ENOTBLK: 15, ESOCKTNOSUPPORT: 94, EPFNOSUPPORT: 96, ESHUTDOWN: 108, ETOOMANYREFS: 109, EHOSTDOWN: 112,
-  EUSERS: 87, EREMOTE: 66, ENONET: 64, EBADFD: 77, ERESTART: 85, ENOMEDIUM: 123, EUCLEAN: 117,
+  ENOTBLK: 15,
+  ESOCKTNOSUPPORT: 94,
+  EPFNOSUPPORT: 96,
+  ESHUTDOWN: 108,
+  ETOOMANYREFS: 109,
+  EHOSTDOWN: 112,
+  EUSERS: 87,
+  EREMOTE: 66,
+  ENONET: 64,
+  EBADFD: 77,
+  ERESTART: 85,
+  ENOMEDIUM: 123,
+  EUCLEAN: 117,
 };
 
 /** Number of each error name. */

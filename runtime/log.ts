@@ -36,10 +36,12 @@ export function complain(message: string): void {
 
 /** The logger of an area, named after the folder its code lies in. */
 export function logger(area: string): Logger {
-  const at = (level: number) => (message: string): void => {
-    if (level > (spec.get(area) ?? threshold)) return;
-    complain(level === 0 ? message : `${LEVELS[level]}: ${area}: ${message}`);
-  };
+  const at =
+    (level: number) =>
+    (message: string): void => {
+      if (level > (spec.get(area) ?? threshold)) return;
+      complain(level === 0 ? message : `${LEVELS[level]}: ${area}: ${message}`);
+    };
   return { error: at(0), warn: at(1), info: at(2), debug: at(3) };
 }
 

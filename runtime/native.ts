@@ -222,7 +222,11 @@ export interface NativeAddon {
    * Connects to a VDE switch directory: registers a data socket and returns its descriptor and that of the
    * control stream, or a negated errno. Runs on a worker thread.
    */
-  openVde(path: string, port: number, description: string): Promise<{ fd: number; controlFd: number } | number>;
+  openVde(
+    path: string,
+    port: number,
+    description: string,
+  ): Promise<{ fd: number; controlFd: number } | number>;
   /** Opens `vnl` with libvdeplug, loaded at run time; a string is the reason why that is impossible. */
   openPlug(vnl: string, description: string): Promise<NativePlug | number | string>;
   /**
@@ -237,7 +241,9 @@ const require = createRequire(import.meta.url);
 /** Folder of the project: runtime/ and dist/runtime/ both lie in it. */
 export const projectRoot = ((): string => {
   const here = dirname(fileURLToPath(import.meta.url));
-  return [join(here, '..'), join(here, '..', '..')].find((d) => existsSync(join(d, 'native'))) ?? join(here, '..');
+  return (
+    [join(here, '..'), join(here, '..', '..')].find((d) => existsSync(join(d, 'native'))) ?? join(here, '..')
+  );
 })();
 
 /** Folder of the built addon and broker. UMVU_BUILD=asan selects the sanitized build. */

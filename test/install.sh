@@ -5,12 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # The C side of the build, and the compilers of the test programs.
-build=(g++ make cmake linux-libc-dev musl-tools golang-go)
+build=(g++ make cmake linux-libc-dev musl-tools golang-go libseccomp-dev libpcap-dev)
 # Real programs that the tests run as guests.
 programs=(
   apache2-utils bind9-dnsutils busybox caddy curl dnsmasq-base gdb iperf3 iproute2 iputils-ping mount
-  netcat-openbsd nginx-light openssh-client openssh-server procps python3 radvd redis-server redis-tools
-  strace tcpdump unbound util-linux wget
+  net-tools netcat-openbsd nginx-light openssh-client openssh-server openssl procps python3 radvd redis-server
+  redis-tools strace tcpdump unbound util-linux wget
 )
 # The other side of our VDE protocol.
 vde=(libvdeplug2 libvdeplug-slirp vdens vdeplug vde-switch)

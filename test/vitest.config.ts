@@ -11,5 +11,7 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Most tests run real programs in real time, and a machine may be busy with something else for a moment.
+    retry: 1,
   },
 });

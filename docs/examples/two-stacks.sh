@@ -10,7 +10,7 @@ vumount
 vustack /dev/net/server node -e '
   require("http")
     .createServer((request, response) => response.end(`hello, ${request.socket.remoteAddress}\n`))
-    .listen(80, "0.0.0.0", () => console.log("the server has", Object.keys(require("os").networkInterfaces())));
+    .listen(80, "0.0.0.0", () => console.log("the server listens on port 80 of its stack"));
 ' &
 server=$!
 vustack /dev/net/client node -e '

@@ -34,8 +34,11 @@ _Noreturn void keep(int control, int gate, pid_t guest, pid_t supervisor, bool w
 /** Sends `sig` to every living descendant of this process. How many there are, or -1 when that is unknown. */
 int signal_descendants(int sig);
 
-/** Sent to the keeper when the supervisor, or the thread of it that started us, has ended. */
-#define PARENT_DIED SIGRTMIN
+/**
+ * Sent to the keeper when the supervisor, or the thread of it that started us, has ended. It also wakes a keeper
+ * that a guest has stopped.
+ */
+#define PARENT_DIED SIGCONT
 
 /** Signals that the keeper blocks and reads from a signalfd(2). */
 void keeper_signals(sigset_t *set);

@@ -71,12 +71,14 @@ static void table(void)
 	for (last = 0; last < 1000; last++)
 		bind(last, (struct sockaddr *)&any, sizeof(any));
 	close_range(0, 1000, 0);
-	is_value("the first free one", socket(AF_INET, SOCK_STREAM, 0), 0);
-	is_value("the next", open("/etc/resolv.conf", O_RDONLY), 1);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	last = open("/etc/resolv.conf", O_RDONLY);
 	close_range(0, 2, 0);
 	dup2(out, 0);
 	dup2(out, 1);
 	dup2(out, 2);
+	is_value("the first free one", fd, 0);
+	is_value("the next", last, 1);
 	ok(fstat(fd, &st) == 0, "one above them is kept");
 }
 

@@ -42,7 +42,7 @@ function stackNode(uid: number, gid: number): VirtualNode {
 }
 
 async function mount(vm: Vm, request: MountRequest): Promise<Mount> {
-  const stack = await newStackFromConfig(configOf(request.source, request.data), vm.ioth);
+  const stack = await newStackFromConfig(configOf(request.source, request.data), await vm.ioth());
   const who = request.process?.credentials();
   return {
     type: request.type,

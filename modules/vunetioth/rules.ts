@@ -6,7 +6,8 @@ import type { Process } from '../../runtime/vm/process.ts';
 import type { Vm } from '../../runtime/vm/vm.ts';
 
 /** The stack whose names and devices a process sees: that of its Internet sockets. */
-const stackOf = (process: Process) => process.stack(AF.INET) ?? process.stack(AF.INET6) ?? process.stack(AF.NETLINK);
+const stackOf = (process: Process) =>
+  process.stack(AF.INET) ?? process.stack(AF.INET6) ?? process.stack(AF.NETLINK);
 
 /**
  * Sockets of the host's resolvers: nscd, systemd-resolved, mDNS, and the NSS modules that ask systemd for the

@@ -43,6 +43,8 @@ int main() {
     return 2;
   }
   fcntl(kChannel, F_SETFD, FD_CLOEXEC);
+  // Whoever stopped this process, it cleans up when the supervisor dies.
+  prctl(PR_SET_PDEATHSIG, SIGCONT);
   if (close_range(kChannel + 1, ~0U, 0) < 0) std::perror("umvu-broker: close_range");
   RaiseFileLimit();
   // Where it was started must not stay busy.

@@ -1,6 +1,7 @@
 #include "server.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -140,6 +141,8 @@ void Server::Prepare() {
   backstage_ = NewNetworkNamespace();
   PrepareBackstage();
   DropCapabilities();
+  // Undone by the change of rights; see main.cc.
+  prctl(PR_SET_PDEATHSIG, SIGCONT);
   // Guests have our user id: nobody but root may look into or stop the broker (ptrace(2)).
   CheckSystem(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl(PR_SET_DUMPABLE)");
 }

@@ -2,6 +2,9 @@
 #include <napi.h>
 
 #include "door.h"
+#ifdef UMVU_LWIP
+#include "lwip/binding.h"
+#endif
 #include "memory.h"
 #include "notify.h"
 #include "park.h"
@@ -27,7 +30,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_park(env, exports);
   init_socket(env, exports);
 #ifdef UMVU_HAS_NET
-  init_network(env, exports);
+  [[maybe_unused]] net::Pump* pump = init_network(env, exports);
+#ifdef UMVU_LWIP
+  init_lwip(env, exports, pump);
+#endif
 #endif
 #ifdef UMVU_HAS_PATH
   init_path(env, exports);

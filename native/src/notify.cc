@@ -32,6 +32,8 @@ constexpr int64_t kAnswered = -65537;
 constexpr int64_t kPending = -65538;
 // Notifications taken per wake-up before other events of the loop get their turn.
 constexpr int kBatch = 64;
+// One of so many wake-ups looks whether a second notification waits, while there is none as a rule.
+constexpr unsigned kProbe = 8;
 constexpr size_t kSlotWords = 18;
 // Room for the kernel's struct seccomp_notif, which may grow (SECCOMP_GET_NOTIF_SIZES).
 constexpr size_t kNotificationRoom = 512;
@@ -73,9 +75,13 @@ class Listener : public Napi::ObjectWrap<Listener> {
     // A handler may close this listener: keep it until the batch is done.
     [[maybe_unused]] const Napi::Object self = Value();
     bool asynchronous = false;
+    // With one busy guest asking for more would be in vain; what is overlooked wakes us again at once.
+    const bool look = several_ || ++wakeups_ % kProbe == 0;
+    several_ = false;
     for (int i = 0; i < kBatch && fd_ >= 0; i++) {
       // RECV blocks when nothing is there, so every round but the first asks before.
-      if (i > 0 && !Waiting()) break;
+      if (i > 0 && !(look && Waiting())) break;
+      several_ = i > 0;
       if (!Receive()) {
         if (errno == ENOENT && !Waiting()) break;
         if (errno == ENOENT || errno == EINTR) continue;
@@ -200,6 +206,8 @@ class Listener : public Napi::ObjectWrap<Listener> {
 
   int fd_ = -1;
   bool ended_ = false;
+  bool several_ = false;  // the last look found a second notification
+  unsigned wakeups_ = 0;
   uint32_t* slot_ = nullptr;
   Napi::Reference<Napi::Uint32Array> slot_ref_;
   Napi::FunctionReference on_call_;

@@ -119,16 +119,13 @@ PathResolver::Verdict PathResolver::TryDirectly(const std::string& base, std::st
   // O_DIRECTORY spares a descriptor for everything that is no directory. It does not hide a link:
   // that is ELOOP before the type is looked at, and ENOTDIR only where the last link is not to be
   // followed.
-  open_how how{};
-  how.flags = O_PATH | O_CLOEXEC | O_DIRECTORY | (follow_ || directory ? 0 : O_NOFOLLOW);
-  how.resolve = RESOLVE_NO_SYMLINKS | (caller_.own_root ? RESOLVE_IN_ROOT : 0);
   const std::string probe = base.empty() ? std::string(rest) : base + '/' + std::string(rest);
-  const long fd =
-      syscall(SYS_openat2, caller_.own_root ? root_ : AT_FDCWD, probe.c_str(), &how, sizeof how);
-  const int error = fd < 0 ? errno : 0;
-  if (fd >= 0) close(static_cast<int>(fd));
+  const int fd = Open(probe, O_DIRECTORY | (follow_ || directory ? 0 : O_NOFOLLOW), RESOLVE_NO_SYMLINKS);
+  const int error = fd < 0 ? -fd : 0;
+  if (fd >= 0) close(fd);
   if (error == ELOOP) return Verdict::kWalk;
-  if (error != 0 && error != ENOENT && error != ENOTDIR) return Verdict::kPass;
+  // A server's files have claims only where the path says so itself.
+  if (error != 0 && error != ENOENT && error != ENOTDIR && error != EREMOTE) return Verdict::kPass;
   const PathClaims::Position position = Find(path);
   if (!position.IsClaimed()) return Verdict::kPass;
   // "missing/../claimed" names nothing: the walk sees where it ends.
@@ -184,10 +181,22 @@ std::optional<std::string> PathResolver::Walk(std::string at, std::string rest) 
   return std::nullopt;
 }
 
-bool PathResolver::ReadLink(const std::string& path, std::string& target) const {
+bool PathResolver::ReadLink(const std::string& path, std::string& target) {
   char text[PATH_MAX];
-  const ssize_t n = caller_.own_root ? readlinkat(root_, path.c_str() + 1, text, sizeof text)
-                                     : readlink(path.c_str(), text, sizeof text);
+  ssize_t n;
+  if (Served().None()) {
+    n = caller_.own_root ? readlinkat(root_, path.c_str() + 1, text, sizeof text)
+                         : readlink(path.c_str(), text, sizeof text);
+  } else {
+    const int fd = Open(path, O_NOFOLLOW, 0);
+    // Also the text of a link is its server's.
+    const int error = fd < 0 ? -fd : Served().Has(fd) ? EREMOTE : 0;
+    n = error == 0 ? readlinkat(fd, "", text, sizeof text) : -1;
+    const int why = error == 0 ? errno : error;
+    if (fd >= 0) close(fd);
+    // readlinkat(2) of a descriptor says ENOENT where it is no link.
+    errno = error == 0 && why == ENOENT ? EINVAL : why;
+  }
   if (n < 0) return false;
   target.assign(text, static_cast<size_t>(n));
   return true;
@@ -211,9 +220,51 @@ bool PathResolver::LinkTarget(const std::string& directory, std::string_view nam
 }
 
 // `path` is canonical, so "." behind it is looked up in what it names.
-bool PathResolver::IsDirectory(const std::string& path) const {
+bool PathResolver::IsDirectory(const std::string& path) {
   std::string unused;
   return ReadLink(path + "/.", unused) || errno == EINVAL;
+}
+
+const ServedMounts& PathResolver::Served() {
+  if (caller_.own_root) return served_ ? *served_ : served_.emplace(caller_.tid);
+  ServedMounts& own = ServedMounts::Own();
+  own.Update();
+  return own;
+}
+
+// What the kernel has in its caches is had without asking, and that is nearly everything.
+int PathResolver::Open(const std::string& path, uint64_t flags, uint64_t resolve) {
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC | flags;
+  how.resolve = resolve | RESOLVE_CACHED | (caller_.own_root ? RESOLVE_IN_ROOT : 0);
+  const int from = caller_.own_root ? root_ : AT_FDCWD;
+  long fd = syscall(SYS_openat2, from, path.c_str(), &how, sizeof how);
+  if (fd < 0 && errno == EAGAIN) {
+    if (!Served().None() && IsServed(path, how.resolve)) return -EREMOTE;
+    how.resolve &= ~static_cast<uint64_t>(RESOLVE_CACHED);
+    fd = syscall(SYS_openat2, from, path.c_str(), &how, sizeof how);
+  }
+  return fd < 0 ? -errno : static_cast<int>(fd);
+}
+
+// Whether `path`, which is not in the caches as a whole, has to be asked of a server: that of the
+// last part of it that is.
+bool PathResolver::IsServed(std::string path, uint64_t resolve) {
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = resolve;
+  while (!path.empty()) {
+    const size_t slash = path.rfind('/');
+    path.resize(slash == std::string::npos ? 0 : slash);
+    const char* const name = path.empty() ? "/" : path.c_str();
+    const long fd = syscall(SYS_openat2, caller_.own_root ? root_ : AT_FDCWD, name, &how, sizeof how);
+    if (fd < 0 && errno == EAGAIN) continue;
+    if (fd < 0) return false;  // the whole path fails there too
+    const bool served = Served().Has(static_cast<int>(fd));
+    close(static_cast<int>(fd));
+    return served;
+  }
+  return true;
 }
 
 }  // namespace umvu

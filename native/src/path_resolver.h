@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "path_claims.h"
+#include "served_mounts.h"
 
 namespace umvu {
 
@@ -45,11 +46,15 @@ class PathResolver {
   bool StartAt(int dirfd, std::string& base) const;
   bool StripRoot(std::string& path) const;
 
+  // As openat2(2) with O_PATH below the caller's root. Asks no server: -EREMOTE where it would have to.
+  int Open(const std::string& path, uint64_t flags, uint64_t resolve);
+  bool IsServed(std::string path, uint64_t resolve);
+  const ServedMounts& Served();
   Verdict TryDirectly(const std::string& base, std::string_view rest);
   std::optional<std::string> Walk(std::string at, std::string rest);
-  bool ReadLink(const std::string& path, std::string& target) const;
+  bool ReadLink(const std::string& path, std::string& target);
   bool LinkTarget(const std::string& directory, std::string_view name, std::string& target) const;
-  bool IsDirectory(const std::string& path) const;
+  bool IsDirectory(const std::string& path);
 
   PathClaims::Position Find(const std::string& path) const;
   std::string Stop(const std::string& path, const PathClaims::Position& position, bool slash,
@@ -58,6 +63,8 @@ class PathResolver {
   const PathClaims& claims_;
   const Caller caller_;
   const bool follow_;
+  // Those of the caller, when it has mounts of its own; read when they matter.
+  std::optional<ServedMounts> served_;
   int root_ = -1;
   // Path of the caller's root directory as seen by the supervisor, "" for "/".
   std::string root_text_;

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Errno, check } from '../errno.ts';
 import { complain } from '../log.ts';
 import { native } from '../native.ts';
+import { inheritedStdio } from '../vm/inherited.ts';
 import { SYS } from '../syscalls/table.ts';
 import type { GuestExit } from '../vm/guest.ts';
 import { children } from '../vm/processes.ts';
@@ -73,7 +74,7 @@ export async function runNested(request: RunRequest): Promise<GuestExit> {
   banner(request);
   const { command, args, env } = commandOf(request);
   if (request.name !== undefined) env['UMVU_VIEW'] = request.name;
-  const child = spawn(command, args, { stdio: 'inherit', env, cwd: request.cwd });
+  const child = spawn(command, args, { stdio: inheritedStdio(), env, cwd: request.cwd });
   // From the terminal these two reach the command directly.
   for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.on(signal, () => undefined);
   for (const signal of RELAYED) process.on(signal, () => child.kill(signal));

@@ -1,13 +1,15 @@
 /** `umvu [options] [--] [command…]`: starts a VM, runs one command in it, and ends as the command does. */
 import { constants } from 'node:os';
+import { isatty } from 'node:tty';
 import { logger, setLogLevel } from '../log.ts';
 import { native } from '../native.ts';
 import { SYS } from '../syscalls/table.ts';
 import { version } from '../version.ts';
 import { startVm, type Vm } from '../vm/vm.ts';
 import type { GuestExit } from '../vm/guest.ts';
+import { inheritedStdio } from '../vm/inherited.ts';
 import { DEFAULT_STACK } from '../vm/view.ts';
-import { Failure, print, reason } from './output.ts';
+import { EXIT_FAILURE, Failure, print, reason } from './output.ts';
 import type { Parsed } from './parse.ts';
 import { request as checked, type RunRequest } from './request.ts';
 import { relaySignals } from './signals.ts';
@@ -53,7 +55,7 @@ export function commandOf(request: RunRequest): {
 
 /** Tells a person where they are now; a script that is piped into the shell does not need to know. */
 export function banner(request: RunRequest): void {
-  if (request.command !== undefined || request.verbosity < 0 || !process.stdin.isTTY) return;
+  if (request.command !== undefined || request.verbosity < 0 || !isatty(0)) return;
   const view = request.name === undefined ? '' : ` «${request.name}»`;
   print(
     2,
@@ -86,6 +88,32 @@ async function prepare(vm: Vm, request: RunRequest): Promise<void> {
   );
 }
 
+/** How long the guests get to be ended after an exception that nobody caught, in ms. */
+const LAST_WORDS = 5000;
+
+/**
+ * Errors that nobody handles come from modules, or are bugs of ours. A rejected promise concerns whoever waited for
+ * it: it is logged, and the VM goes on. After an exception in the middle of something nothing can be relied upon: the
+ * VM ends with status 125, rather than leave guests waiting for answers that will never come. The result tells
+ * whether that has happened.
+ */
+function surviveBugs(vm: Vm): () => boolean {
+  let fatal = false;
+  const words = (error: unknown): string =>
+    error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.on('unhandledRejection', (error) =>
+    log.error(`internal error (a promise was rejected): ${words(error)}`),
+  );
+  process.on('uncaughtException', (error) => {
+    log.error(`internal error, the virtual machine ends: ${words(error)}`);
+    if (fatal) return;
+    fatal = true;
+    setTimeout(() => process.exit(EXIT_FAILURE), LAST_WORDS);
+    void vm.close();
+  });
+  return () => fatal;
+}
+
 async function runInVm(request: RunRequest): Promise<GuestExit> {
   const trace = request.trace && (await import('./trace.ts')).openTrace(request.trace, request.output);
   const vm = await startVm({
@@ -95,12 +123,13 @@ async function runInVm(request: RunRequest): Promise<GuestExit> {
     ...(request.name === undefined ? {} : { name: request.name }),
     ...(trace ? { tracer: trace } : {}),
   });
+  const broken = surviveBugs(vm);
   try {
     await prepare(vm, request);
     banner(request);
     const { command, args, env } = commandOf(request);
     const guest = await vm.spawn(command, args, {
-      stdio: 'inherit',
+      stdio: inheritedStdio(),
       env,
       waitForAll: request.wait,
       ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
@@ -108,6 +137,7 @@ async function runInVm(request: RunRequest): Promise<GuestExit> {
     relaySignals(guest, () => void vm.close());
     log.info(`process ${guest.pid}: ${[command, ...args].join(' ')}`);
     const end = await guest.exited;
+    if (broken()) throw new Failure('the virtual machine was ended because of an internal error');
     if (request.stats) print(2, (await import('./stats.ts')).statsTable(vm.stats()));
     return end;
   } finally {

@@ -28,6 +28,16 @@ export interface IothHost {
   close(): Promise<void>;
 }
 
+/** `value`, what create() of a driver returned: drivers may be code of users. Throws TypeError where it is no Stack. */
+function checkStack(driver: string, value: unknown): Stack {
+  const { socket, close, inUse, families, view } = (value ?? {}) as Partial<Stack>;
+  const functions = [socket, close, inUse].every((each) => typeof each === 'function');
+  if (!functions || typeof families?.has !== 'function' || typeof view !== 'object') {
+    throw new TypeError(`create() of stack «${driver}» returned no Stack`);
+  }
+  return value as Stack;
+}
+
 class Host implements IothHost {
   readonly drivers = new Map([vdestack, kernel, nullDriver].map((driver) => [driver.name, driver]));
   readonly networks: Networks;
@@ -59,7 +69,7 @@ class Host implements IothHost {
       );
     }
     if (this.#closed) throw new Errno('ESHUTDOWN', 'no new stack: everything was closed');
-    const stack = await known.create({ interfaces, options }, this);
+    const stack = checkStack(driver, await known.create({ interfaces, options }, this));
     if (this.#closed) {
       await stack.close();
       throw new Errno('ESHUTDOWN', 'no new stack: everything was closed');

@@ -31,6 +31,9 @@ export interface NetworksOptions {
   cwd?: string;
 }
 
+/** Stands for the number of an uplink that is being opened. */
+const OPENING = -1;
+
 interface Entry {
   readonly key: string;
   readonly kind: 'hub' | 'switch';
@@ -90,7 +93,7 @@ export class Networks {
     const entry = this.#find(vnl) ?? this.#create(vnl);
     entry.members++;
     try {
-      if (entry.openUplink && entry.uplink === undefined) this.#connect(entry);
+      if (entry.openUplink && !hasUplink(entry)) this.#connect(entry);
       await entry.ready;
       if (this.#closed) throw new Errno('ENETDOWN', 'the virtual machine has ended');
     } catch (error) {
@@ -195,7 +198,7 @@ export class Networks {
 
   /** Opens the uplink of `entry`, once for all that wait for it. */
   #connect(entry: Entry): void {
-    entry.uplink = -1; // under way
+    entry.uplink = OPENING;
     entry.ready = entry.openUplink!().then(
       (port) => {
         entry.uplink = port;
@@ -219,6 +222,11 @@ export class Networks {
     entry.watchers.delete(port);
     gone?.();
   }
+}
+
+/** True also while the uplink is being opened. That it was lost may be known to the addon before we are told. */
+function hasUplink({ uplink, network }: Entry): boolean {
+  return uplink !== undefined && (uplink === OPENING || network.stats(uplink) !== undefined);
 }
 
 function serveError(path: string, errno: number): Errno {

@@ -2,12 +2,22 @@
  * What a network stack is for the rest of the project (an IoTh stack, IOTH-FACTS §1): something that makes
  * sockets. Every socket it gives is a real descriptor, so whatever is done with it afterwards needs no help.
  */
-import type { IothHost } from "./host.ts";
+import type { IothHost } from './host.ts';
 
 /** Address families, as in <bits/socket.h>. */
 export const AF = { UNSPEC: 0, UNIX: 1, INET: 2, INET6: 10, NETLINK: 16, PACKET: 17 } as const;
 /** Socket types and flags, as in <bits/socket_type.h>. SOCK_DEFAULT is msocket(2viewos)'s. */
-export const SOCK = { DEFAULT: 0, STREAM: 1, DGRAM: 2, RAW: 3, SEQPACKET: 5, PACKET: 10, NONBLOCK: 0o4000, CLOEXEC: 0o2000000, TYPE_MASK: 0xf } as const;
+export const SOCK = {
+  DEFAULT: 0,
+  STREAM: 1,
+  DGRAM: 2,
+  RAW: 3,
+  SEQPACKET: 5,
+  PACKET: 10,
+  NONBLOCK: 0o4000,
+  CLOEXEC: 0o2000000,
+  TYPE_MASK: 0xf,
+} as const;
 
 /** Where the kernel shows the state of a stack, for guests that look into /proc/net and /sys/class/net. */
 export interface StackView {

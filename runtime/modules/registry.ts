@@ -41,10 +41,14 @@ export class ModuleRegistry {
   async insert(nameOrPath: string, options: { permanent?: boolean; cwd: string }): Promise<void> {
     const definition = await loadModule(nameOrPath, options.cwd);
     const { name } = definition;
-    if (this.#modules.has(name) || this.#arriving.has(name)) throw new Errno('EEXIST', `module «${name}» is inserted already`);
+    if (this.#modules.has(name) || this.#arriving.has(name))
+      throw new Errno('EEXIST', `module «${name}» is inserted already`);
     const missing = subscribed(definition.syscalls).filter((call) => !this.#vm.traps(call));
     if (missing.length > 0) {
-      throw new Errno('EOPNOTSUPP', `module «${name}» needs calls that are not trapped here: start umvu with -m ${name}`);
+      throw new Errno(
+        'EOPNOTSUPP',
+        `module «${name}» needs calls that are not trapped here: start umvu with -m ${name}`,
+      );
     }
     this.#arriving.add(name);
     try {
@@ -84,7 +88,9 @@ export class ModuleRegistry {
 
   /** The module that serves mount type `type`, if one does. */
   forType(type: string): Inserted | undefined {
-    return [...this.#modules.values()].find(({ definition }) => (definition.types ?? [definition.name]).includes(type));
+    return [...this.#modules.values()].find(({ definition }) =>
+      (definition.types ?? [definition.name]).includes(type),
+    );
   }
 
   /** Takes all modules out, at the end of the VM. Never rejects: what a module does wrong is only said. */

@@ -2,9 +2,9 @@
 import { Errno } from '../errno.ts';
 import { requireOwner } from '../vm/access.ts';
 import type { Call } from '../vm/call.ts';
-import { mountPoint } from '../vm/paths.ts';
+import { absolutePath, mountPoint } from '../vm/paths.ts';
 import type { Handler } from './handler.ts';
-import { PASS, type Outcome } from './outcome.ts';
+import { PASS, type Answer, type Outcome } from './outcome.ts';
 import { kernelMounts } from './path/index.ts';
 
 /** Longest text of `-o`: the kernel takes a page. */
@@ -24,7 +24,8 @@ export async function withReason(call: Call, work: () => Promise<Outcome | void>
   try {
     return (await work()) ?? 0;
   } catch (error) {
-    call.process.lastError = error instanceof Errno ? (error.message === error.code ? '' : error.message) : 'internal error';
+    call.process.lastError =
+      error instanceof Errno ? (error.message === error.code ? '' : error.message) : 'internal error';
     throw error;
   }
 }
@@ -46,9 +47,10 @@ const mount: Handler = (call) => {
   const source = call.arg(0) === 0 ? '' : call.readString(call.arg(0));
   const path = call.readString(call.arg(1));
   const options = call.arg(4) === 0 ? '' : call.readString(call.arg(4), DATA_MAX);
-  return withReason(call, () => {
-    const target = mountPoint(call, path, true);
-    const { process, vm, signal } = call;
+  // Asked for at once: a caller that waits for long can be interrupted from the start.
+  const { process, vm, signal } = call;
+  return withReason(call, async () => {
+    const target = await mountPoint(call, path, true);
     return vm.mount({ type, source, target, options, flags }, { view: process.view, process, signal });
   });
 };
@@ -56,11 +58,19 @@ const mount: Handler = (call) => {
 const umount2: Handler = (call) => {
   const flags = call.int(1);
   call.process.lastError = '';
-  const target = mountPoint(call, call.readString(call.arg(0)), (flags & UMOUNT_NOFOLLOW) === 0);
+  const path = call.readString(call.arg(0));
   const { view } = call.process;
-  if (!view.mounts.at(target)) return PASS;
-  requireOwner(call.process, call.vm.uid);
-  return withReason(call, () => call.vm.unmount(target, { view, lazy: (flags & (MNT_DETACH | MNT_FORCE)) !== 0 }));
+  if (path === '' || view.mounts.list().length === 0) return PASS;
+  const at = (target: string): Answer => {
+    if (!view.mounts.at(target)) return PASS;
+    requireOwner(call.process, call.vm.uid);
+    const lazy = (flags & (MNT_DETACH | MNT_FORCE)) !== 0;
+    return withReason(call, () => call.vm.unmount(target, { view, lazy }));
+  };
+  const written = absolutePath(call, path);
+  return view.mounts.at(written)
+    ? at(written)
+    : mountPoint(call, path, (flags & UMOUNT_NOFOLLOW) === 0).then(at);
 };
 
 /** fsopen(2) of a type that a module serves is refused, so that libmount falls back to mount(2). */

@@ -23,8 +23,11 @@ export class Injection {
   }
 }
 
-/** Answers with a copy of `fd`, which the dispatcher then closes. */
-export const inject = (fd: number, cloexec: boolean): Injection => new Injection(fd, cloexec);
+/** Answers with a copy of `fd`, which the dispatcher then closes. TypeError where a stack gave something else. */
+export function inject(fd: number, cloexec: boolean): Injection {
+  if (!Number.isInteger(fd) || fd < 0) throw new TypeError(`no descriptor: ${String(fd)}`);
+  return new Injection(fd, cloexec);
+}
 
 export type Outcome = number | typeof PASS | Injection;
 export type Answer = Outcome | Promise<Outcome>;

@@ -26,7 +26,8 @@ export function socketOf(mount: Mount, call: Call, domain: number, type: number,
   if (!mayUse(mount.node.attributes, call.process, R_OK | W_OK)) throw new Errno('EACCES');
   if (stack.isHost) return inject(stack.socket(domain, type, protocol), (type & SOCK.CLOEXEC) !== 0);
   if (!stack.families.has(domain)) throw new Errno('EAFNOSUPPORT');
-  if ((kind === SOCK.RAW && domain !== AF.NETLINK) || domain === AF.PACKET) requireOwner(call.process, call.vm.uid);
+  if ((kind === SOCK.RAW && domain !== AF.NETLINK) || domain === AF.PACKET)
+    requireOwner(call.process, call.vm.uid);
   return inject(stack.socket(domain, type, protocol), (type & SOCK.CLOEXEC) !== 0);
 }
 

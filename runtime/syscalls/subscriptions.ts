@@ -20,5 +20,7 @@ export type Subscription = SyscallName | keyof typeof GROUPS;
 
 /** The calls that `subscriptions` name. */
 export function subscribed(subscriptions: readonly Subscription[]): SyscallName[] {
-  return subscriptions.flatMap((name) => (name in GROUPS ? GROUPS[name as keyof typeof GROUPS] : [name as SyscallName]));
+  return subscriptions.flatMap((name) =>
+    name in GROUPS ? GROUPS[name as keyof typeof GROUPS] : [name as SyscallName],
+  );
 }

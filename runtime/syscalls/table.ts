@@ -96,25 +96,43 @@ function classesOf(group: Group, args: readonly ArgKind[], details: RowDetails):
   return SYSCALL_CLASSES.filter((each) => classes.has(each));
 }
 
-function specOf(group: Group, row: Row): SyscallSpec {
-  const [name, x64, arm64, words, by = 'pass', details = {}] = row;
-  const args = parseArgs(name, words);
-  const refused = by === 'pass' || by === 'enosys';
-  return {
-    name: name as SyscallName,
-    numbers: { x64: x64 ?? undefined, arm64: arm64 ?? undefined },
-    args,
-    classes: classesOf(group, args, details),
-    support: refused ? by : details.only ? 'partial' : 'virtual',
-    family: refused ? undefined : by,
-    only: details.only ?? [],
-    note: details.note ?? '',
-  };
+/** A row. Only the trace and the documentation ask for kinds and classes, and every start of umvu makes the table. */
+class Spec implements SyscallSpec {
+  readonly name: SyscallName;
+  readonly numbers: SyscallSpec['numbers'];
+  readonly support: Support;
+  readonly family: Family | undefined;
+  readonly only: readonly ArgTest[];
+  readonly note: string;
+  readonly #group: Group;
+  readonly #row: Row;
+  #args: ArgKind[] | undefined;
+
+  constructor(group: Group, row: Row) {
+    const [name, x64, arm64, , by = 'pass', details = {}] = row;
+    const refused = by === 'pass' || by === 'enosys';
+    this.name = name as SyscallName;
+    this.numbers = { x64: x64 ?? undefined, arm64: arm64 ?? undefined };
+    this.support = refused ? by : details.only ? 'partial' : 'virtual';
+    this.family = refused ? undefined : by;
+    this.only = details.only ?? [];
+    this.note = details.note ?? '';
+    this.#group = group;
+    this.#row = row;
+  }
+
+  get args(): readonly ArgKind[] {
+    return (this.#args ??= parseArgs(this.name, this.#row[3]));
+  }
+
+  get classes(): readonly SyscallClass[] {
+    return classesOf(this.#group, this.args, this.#row[5] ?? {});
+  }
 }
 
 /** Every system call, in the order of the table. */
 export const SYSCALLS: readonly SyscallSpec[] = GROUPS.flatMap((group) =>
-  group.rows.map((row) => specOf(group, row)),
+  group.rows.map((row) => new Spec(group, row)),
 );
 
 /** The system call of each name. */

@@ -1,12 +1,12 @@
 /** The extra system call by which guests ask for modules, stacks and views (guests/include/vu.h). */
 import { readlinkSync } from 'node:fs';
-import { Errno } from '../errno.ts';
-import { SOCK } from '../ioth/stack.ts';
+import { Errno, ERRNO } from '../errno.ts';
+import { SOCK, type Stack } from '../ioth/stack.ts';
 import { version } from '../version.ts';
 import { requireOwner } from '../vm/access.ts';
 import type { Call } from '../vm/call.ts';
 import type { Mount } from '../vm/mounts.ts';
-import { mountPoint } from '../vm/paths.ts';
+import { absolutePath, mountPoint } from '../vm/paths.ts';
 import type { Handler } from './handler.ts';
 import { withReason } from './mount.ts';
 import type { Answer } from './outcome.ts';
@@ -39,7 +39,9 @@ function insmod(call: Call): Answer {
   if (call.vm.sealed && name.includes('/')) throw new Errno('EPERM');
   const permanent = call.int(2) !== 0;
   const cwd = name.includes('/') ? readlinkSync(`/proc/${call.tid}/cwd`) : '/';
-  return withReason(call, () => call.vm.insertModule(Buffer.from(name, 'latin1').toString('utf8'), { permanent, cwd }));
+  return withReason(call, () =>
+    call.vm.insertModule(Buffer.from(name, 'latin1').toString('utf8'), { permanent, cwd }),
+  );
 }
 
 function rmmod(call: Call): Answer {
@@ -60,24 +62,36 @@ const escape = (word: string): string =>
 function mounts(call: Call): number {
   const lines = call.process.view.mounts
     .list()
-    .map(({ source, target, type, options }) => `${[source, target, type, options || 'rw'].map(escape).join(' ')} 0 0\n`);
+    .map(
+      ({ source, target, type, options }) =>
+        `${[source, target, type, options || 'rw'].map(escape).join(' ')} 0 0\n`,
+    );
   return answerText(call, call.arg(1), call.arg(2), lines.join(''));
 }
 
-/** The stack at a path of the guest. ENOENT where nothing is mounted, ENOTSOCK where something else is. */
-function stackAt(call: Call, address: number): Mount {
-  const path = mountPoint(call, call.readString(address), true);
-  const mount = call.process.view.mounts.at(path);
-  if (!mount) throw new Errno('ENOENT', `no stack is mounted at ${path}`);
-  if (!mount.stack) throw new Errno('ENOTSOCK', `${path} is not a stack`);
-  return mount;
+/** Uses the stack at a path of the guest. ENOENT where nothing is mounted, ENOTSOCK where something else is. */
+function withStack(call: Call, address: number, use: (mount: Mount & { stack: Stack }) => Answer): Answer {
+  const at = (path: string): Answer => {
+    const mount = call.process.view.mounts.at(path);
+    if (!mount) throw new Errno('ENOENT', `no stack is mounted at ${path}`);
+    if (!mount.stack) throw new Errno('ENOTSOCK', `${path} is not a stack`);
+    return use(mount as Mount & { stack: Stack });
+  };
+  const text = call.readString(address);
+  const written = absolutePath(call, text);
+  return call.process.view.mounts.at(written) ? at(written) : mountPoint(call, text, true).then(at);
 }
 
 /** msocket(path, domain, type, protocol), with SOCK_DEFAULT to choose a default (IOTH-FACTS §13). */
 function msocket(call: Call): Answer {
   call.process.lastError = '';
+  const named = call.arg(1) !== 0;
+  const use = (mount: Mount | undefined): Answer => socketOrDefault(call, mount);
+  return named ? withStack(call, call.arg(1), use) : use(call.process.stackMount(call.int(2)));
+}
+
+function socketOrDefault(call: Call, mount: Mount | undefined): Answer {
   const [domain, type, protocol] = [call.int(2), call.int(3), call.int(4)];
-  const mount = call.arg(1) === 0 ? call.process.stackMount(domain) : stackAt(call, call.arg(1));
   if ((type & SOCK.TYPE_MASK) !== SOCK.DEFAULT) {
     // Without a stack the default is the host, where a guest can make its socket itself.
     if (!mount) throw new Errno('ENXIO');
@@ -104,14 +118,21 @@ function hostnet(call: Call): number {
   return 0;
 }
 
-function families(call: Call): number {
-  const { stack } = stackAt(call, call.arg(1));
-  const numbers = stack!.isHost ? FAMILIES : [...stack!.families];
-  return answerText(call, call.arg(2), call.arg(3), numbers.join(' '));
+function families(call: Call): Answer {
+  return withStack(call, call.arg(1), ({ stack }) => {
+    const numbers = stack.isHost ? FAMILIES : [...stack.families];
+    return answerText(call, call.arg(2), call.arg(3), numbers.join(' '));
+  });
 }
 
+/** Only the user whose view it is may name it: others see the name too. */
 function setname(call: Call): number {
-  call.process.view.name = call.readString(call.arg(1), NAME_MAX);
+  const { view } = call.process;
+  requireOwner(call.process, view.owner ?? call.vm.uid);
+  const name = call.readString(call.arg(1), NAME_MAX);
+  // VU_INFO has a line for each value.
+  if (/[\u0000-\u001f\u007f]/.test(name)) throw new Errno('EINVAL');
+  view.name = name;
   return 0;
 }
 
@@ -132,8 +153,7 @@ const OPERATIONS: readonly ((call: Call) => Answer)[] = [
 
 const vuctl: Handler = (call) => {
   const operation = OPERATIONS[call.int(0)];
-  if (!operation) throw new Errno('EINVAL');
-  return operation(call);
+  return operation ? operation(call) : -ERRNO['EINVAL']!;
 };
 
 export const vuHandlers = { vuctl } as const;

@@ -18,7 +18,8 @@ export function mayUse(file: NodeAttributes, process: Process, wanted: number): 
   if (!who) return false;
   // CAP_DAC_OVERRIDE, as root has it; execution needs at least one x bit.
   if (who.uid === 0) return (wanted & X_OK) === 0 || (file.mode & 0o111) !== 0;
-  const bits = who.uid === file.uid ? user : who.gid === file.gid || who.groups.includes(file.gid) ? group : other;
+  const bits =
+    who.uid === file.uid ? user : who.gid === file.gid || who.groups.includes(file.gid) ? group : other;
   return (bits & wanted) === wanted;
 }
 

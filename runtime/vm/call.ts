@@ -17,7 +17,15 @@ export class Call {
   /** The six arguments, low and high 32 bits in turn. */
   readonly words: readonly number[];
 
-  constructor(vm: Vm, listener: Listener, id: bigint, tid: number, spec: SyscallSpec, process: Process, words: readonly number[]) {
+  constructor(
+    vm: Vm,
+    listener: Listener,
+    id: bigint,
+    tid: number,
+    spec: SyscallSpec,
+    process: Process,
+    words: readonly number[],
+  ) {
     this.vm = vm;
     this.listener = listener;
     this.id = id;
@@ -48,7 +56,8 @@ export class Call {
   /** Reads exactly `length` bytes at `address` of the guest, or throws EFAULT. */
   read(address: number, length: number): Buffer {
     const bytes = Buffer.allocUnsafe(length);
-    if (length > 0 && check(native().readMemory(this.tid, address, bytes)) < length) throw new Errno('EFAULT');
+    if (length > 0 && check(native().readMemory(this.tid, address, bytes)) < length)
+      throw new Errno('EFAULT');
     this.#verify();
     return bytes;
   }
@@ -85,4 +94,3 @@ export class Call {
     return this.#abort !== undefined;
   }
 }
-

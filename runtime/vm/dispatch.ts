@@ -37,7 +37,11 @@ export class Dispatcher {
   readonly #measure: boolean;
   readonly #tracer: Tracer | undefined;
 
-  constructor(vm: Vm, handlers: Partial<Record<string, Handler>>, options: { measure: boolean; tracer?: Tracer | undefined }) {
+  constructor(
+    vm: Vm,
+    handlers: Partial<Record<string, Handler>>,
+    options: { measure: boolean; tracer?: Tracer | undefined },
+  ) {
     this.#vm = vm;
     this.#measure = options.measure;
     this.#tracer = options.tracer;
@@ -51,7 +55,12 @@ export class Dispatcher {
   listen(fd: number, ended: () => void): Listener {
     const slot = new Uint32Array(SLOT.words);
     const ids = new BigUint64Array(slot.buffer, 0, 1);
-    const listener: Listener = new (native().Listener)(fd, slot, () => this.#handle(listener, slot, ids), ended);
+    const listener: Listener = new (native().Listener)(
+      fd,
+      slot,
+      () => this.#handle(listener, slot, ids),
+      ended,
+    );
     return listener;
   }
 
@@ -78,7 +87,10 @@ export class Dispatcher {
     } catch (error) {
       answer = -this.#errno(error, spec);
     }
-    const result = answer instanceof Promise ? this.#wait(call, answer, stats, trace) : this.#now(call, answer, stats, trace);
+    const result =
+      answer instanceof Promise
+        ? this.#wait(call, answer, stats, trace)
+        : this.#now(call, answer, stats, trace);
     if (this.#measure) stats.time += Number(process.hrtime.bigint() - started);
     return result;
   }
@@ -86,8 +98,9 @@ export class Dispatcher {
   /** Result of the callback for an answer that is there; injections are done here. */
   #now(call: Call, answer: Outcome, stats: CallStats, trace: ReturnType<Tracer['enter']>): number {
     const result = answer instanceof Injection ? this.#inject(call, answer) : answer;
-    const injected = answer instanceof Injection && typeof result === 'number' && result >= 0 ? result : undefined;
-    this.#account(injected === undefined ? result : (answer as Injection), injected, stats, trace);
+    const injected =
+      answer instanceof Injection && typeof result === 'number' && result >= 0 ? result : undefined;
+    this.#account(injected === undefined ? result : answer, injected, stats, trace);
     if (result === PASS) return NATIVE_PASS;
     // An injection that worked has answered already; one that failed (EMFILE) has not.
     return answer instanceof Injection && result >= 0 ? NATIVE_ANSWERED : result;
@@ -151,7 +164,9 @@ export class Dispatcher {
     if (error instanceof Errno) return error.errno;
     const number = errnoOfNode(error);
     if (number !== undefined) return number;
-    log.error(`internal error in ${spec.name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    log.error(
+      `internal error in ${spec.name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
     return EIO;
   }
 }
@@ -170,7 +185,17 @@ function errnoOfNode(error: unknown): number | undefined {
 function words(slot: Uint32Array): number[] {
   const a = SLOT.args;
   return [
-    slot[a]!, slot[a + 1]!, slot[a + 2]!, slot[a + 3]!, slot[a + 4]!, slot[a + 5]!,
-    slot[a + 6]!, slot[a + 7]!, slot[a + 8]!, slot[a + 9]!, slot[a + 10]!, slot[a + 11]!,
+    slot[a]!,
+    slot[a + 1]!,
+    slot[a + 2]!,
+    slot[a + 3]!,
+    slot[a + 4]!,
+    slot[a + 5]!,
+    slot[a + 6]!,
+    slot[a + 7]!,
+    slot[a + 8]!,
+    slot[a + 9]!,
+    slot[a + 10]!,
+    slot[a + 11]!,
   ];
 }

@@ -6,20 +6,22 @@ import type { StdioOptions } from 'node:child_process';
 import { fstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 const O_CLOEXEC = 0o2000000;
+const O_ACCMODE = 3;
 
-/** A descriptor above 2: what it is, and whether it is close-on-exec. */
+/** A descriptor above 2: what it is, whether it is close-on-exec, and O_RDONLY, O_WRONLY or O_RDWR. */
 interface Descriptor {
   fd: number;
   link: string;
   cloexec: boolean;
+  mode: number;
 }
 
 function describe(fd: number): Descriptor[] {
   try {
-    const flags = /^flags:\s+0?(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? '0';
-    return [
-      { fd, link: readlinkSync(`/proc/self/fd/${fd}`), cloexec: (parseInt(flags, 8) & O_CLOEXEC) !== 0 },
-    ];
+    const text = /^flags:\s+0?(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? '0';
+    const flags = parseInt(text, 8);
+    const link = readlinkSync(`/proc/self/fd/${fd}`);
+    return [{ fd, link, cloexec: (flags & O_CLOEXEC) !== 0, mode: flags & O_ACCMODE }];
   } catch {
     // The one that read the directory, closed by now.
     return [];
@@ -39,9 +41,11 @@ function givenDescriptors(): number[] {
       .map(Number)
       .filter((fd) => fd > 2)
       .flatMap(describe);
-    const ends = (link: string) => all.filter((other) => other.link === link).length;
-    const given = ({ fd, link, cloexec }: Descriptor) =>
-      !cloexec || (!NODES_OWN.test(link) && !(fstatSync(fd).isFIFO() && ends(link) > 1));
+    const bothEnds = ({ link, mode }: Descriptor) =>
+      all.some((other) => other.link === link && other.mode !== mode);
+    const given = (descriptor: Descriptor) =>
+      !descriptor.cloexec ||
+      (!NODES_OWN.test(descriptor.link) && !(fstatSync(descriptor.fd).isFIFO() && bothEnds(descriptor)));
     return all.filter(given).map(({ fd }) => fd);
   } catch {
     return [];

@@ -39,7 +39,8 @@ export interface LaunchRequest {
   /** argv[0], the command by default. */
   argv0?: string;
   env: NodeJS.ProcessEnv;
-  cwd: string;
+  /** Ours by default, which may be a folder that we could not enter again. */
+  cwd?: string | undefined;
   /** As for child_process.spawn(): entries after the third are further descriptors of the guest. */
   stdio: StdioOptions;
   /** The filter: an array of struct sock_filter (seccomp(2)). */
@@ -105,9 +106,10 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
 }
 
 /** Says in words why the launcher could not be started. */
-function explain(error: Error, program: string, cwd: string): Error {
+function explain(error: Error, program: string, cwd: string | undefined): Error {
   if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return error;
-  if (!existsSync(cwd)) return new Errno('ENOENT', `the working directory ${cwd} does not exist`);
+  if (cwd !== undefined && !existsSync(cwd))
+    return new Errno('ENOENT', `the working directory ${cwd} does not exist`);
   return new Errno('ENOENT', `the programs for guests are not built (${program}): run «npm run build»`);
 }
 
@@ -231,6 +233,8 @@ class RootGuest implements Launched {
     command.writeUInt32LE(type, 0);
     command.writeInt32LE(value, 4);
     this.#control.write(command);
+    // A guest of the same user may have stopped the keeper.
+    this.child.kill('SIGCONT');
   }
 
   go(): void {

@@ -1,4 +1,5 @@
-import { readlinkSync, realpathSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
+import { realpath } from 'node:fs/promises';
 import { Errno } from '../errno.ts';
 import type { Call } from './call.ts';
 
@@ -12,31 +13,37 @@ export function normalize(path: string): string {
   return `/${out.join('/')}`;
 }
 
-const real = (path: string): string | undefined => {
+/** As realpath(3), or undefined. Asynchronous, because a path may lead to a server that is itself a guest (FUSE). */
+const real = async (path: string): Promise<string | undefined> => {
   try {
-    return realpathSync(Buffer.from(path, 'latin1'), 'latin1');
+    return await realpath(Buffer.from(path, 'latin1'), 'latin1');
   } catch {
     return undefined;
   }
 };
 
+/** The absolute path that process `call.process` names, as it is written. */
+export function absolutePath(call: Call, path: string): string {
+  if (path === '') throw new Errno('ENOENT');
+  const base = path.startsWith('/') ? '' : readlinkSync(`/proc/${call.tid}/cwd`, 'latin1');
+  return normalize(`${base}/${path}`);
+}
+
 /**
  * Canonical path of a mount point as process `call.process` names it. The target itself, and parents of it,
  * need not exist: a stack is mounted at a name, not on a file.
  */
-export function mountPoint(call: Call, path: string, follow: boolean): string {
-  if (path === '') throw new Errno('ENOENT');
-  const base = path.startsWith('/') ? '' : readlinkSync(`/proc/${call.tid}/cwd`, 'latin1');
-  const absolute = normalize(`${base}/${path}`);
+export async function mountPoint(call: Call, path: string, follow: boolean): Promise<string> {
+  const absolute = absolutePath(call, path);
   if (call.process.view.mounts.at(absolute)) return absolute;
   if (follow) {
-    const whole = real(absolute);
+    const whole = await real(absolute);
     if (whole !== undefined) return whole;
   }
   // The deepest ancestor that exists is resolved, what lies below it is taken as it is.
   const parts = absolute.split('/').slice(1);
   for (let n = parts.length - 1; n > 0; n--) {
-    const parent = real(`/${parts.slice(0, n).join('/')}`);
+    const parent = await real(`/${parts.slice(0, n).join('/')}`);
     if (parent !== undefined) return normalize(`${parent}/${parts.slice(n).join('/')}`);
   }
   return absolute;

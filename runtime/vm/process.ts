@@ -56,7 +56,8 @@ export class Process implements Inherited {
   credentials(): Credentials | undefined {
     try {
       const text = readFileSync(`/proc/${this.pid}/status`, 'latin1');
-      const line = (key: string) => (new RegExp(`^${key}:(.*)$`, 'm').exec(text)?.[1] ?? '').trim().split(/\s+/);
+      const line = (key: string) =>
+        (new RegExp(`^${key}:(.*)$`, 'm').exec(text)?.[1] ?? '').trim().split(/\s+/);
       return {
         uid: Number(line('Uid')[1]),
         gid: Number(line('Gid')[1]),

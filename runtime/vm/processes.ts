@@ -43,6 +43,8 @@ export class ProcessTable {
   readonly #processes = new Map<number, Process>();
   /** Threads that made a call, by thread id. */
   readonly #threads = new Map<number, Process>();
+  /** Number of them at which those that have ended are looked for. */
+  #manyThreads = MANY_THREADS;
   /** Keepers of guest trees, where lineage ends, and the state that their trees started with. */
   readonly #keepers = new Map<number, Inherited>();
   readonly #watcher: ProcessWatcher;
@@ -63,8 +65,17 @@ export class ProcessTable {
     if (known && (known.pid === tid || belongs(tid, known.pid))) return known;
     const origin = lineage(tid);
     const process = origin && this.#find(origin.tgid, origin.ppid, 0);
-    if (process) this.#threads.set(tid, process);
+    if (!process) return undefined;
+    this.#threads.set(tid, process);
+    if (this.#threads.size >= this.#manyThreads) this.#forgetThreads();
     return process;
+  }
+
+  /** Nobody tells of the end of a single thread: a process that has many, one after the other, would fill memory. */
+  #forgetThreads(): void {
+    for (const [tid, { pid }] of this.#threads)
+      if (tid !== pid && !belongs(tid, pid)) this.#threads.delete(tid);
+    this.#manyThreads = Math.max(MANY_THREADS, 2 * this.#threads.size);
   }
 
   /** The process with this pid, if it has been seen. */
@@ -121,11 +132,42 @@ export class ProcessTable {
   #end(pid: number): void {
     const process = this.#processes.get(pid);
     if (!process) return;
-    if (!process.exiting && process.special) for (const keeper of this.#keepers.keys()) this.#adopt(keeper, process);
+    if (!process.exiting && process.special)
+      for (const keeper of this.#keepers.keys()) this.#adopt(keeper, process);
     this.#processes.delete(pid);
     for (const [tid, owner] of this.#threads) if (owner === process) this.#threads.delete(tid);
     this.#watcher.remove(pid);
     this.#ended(process);
+  }
+
+  /**
+   * Kills the processes that no keeper watches over, because theirs was killed (by a guest of the same user, or for
+   * want of memory). Where a keeper did its work there are none.
+   */
+  endStrays(): void {
+    this.#watcher.flush();
+    const strays = [...this.#processes.values()].filter(({ pid }) => !this.#isKept(pid));
+    const seen = new Set(strays.map(({ pid }) => pid));
+    // They are stopped first: whom a running one started meanwhile would be missed.
+    for (const stray of strays) {
+      signal(stray, constants.signals.SIGSTOP);
+      this.adoptChildren(stray);
+      for (const pid of children(stray.pid)) {
+        const child = this.#processes.get(pid);
+        if (!child || seen.has(pid)) continue;
+        seen.add(pid);
+        strays.push(child);
+      }
+    }
+    for (const stray of strays) signal(stray, constants.signals.SIGKILL);
+  }
+
+  #isKept(pid: number): boolean {
+    for (let at: number | undefined = pid, depth = 0; at !== undefined && depth < MAX_LINEAGE; depth++) {
+      if (this.#keepers.has(at)) return true;
+      at = lineage(at)?.ppid;
+    }
+    return false;
   }
 
   close(): void {
@@ -134,6 +176,12 @@ export class ProcessTable {
     this.#threads.clear();
   }
 }
+
+/** So many threads are remembered without a look at whether they are still there. */
+const MANY_THREADS = 4096;
+
+const signal = ({ pidfd }: Process, number: number): void =>
+  void native().syscall(SYS.pidfd_send_signal, pidfd, number, null, 0);
 
 /** Longer chains of unseen ancestors are cut: nobody forks that deep without one trapped call. */
 const MAX_LINEAGE = 1000;

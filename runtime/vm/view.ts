@@ -11,11 +11,14 @@ export class View {
   /** 0 for the view of the VM, one more for each umvu inside. */
   readonly depth: number;
   name: string;
+  /** User id of who made it; undefined for the view of the VM, which is that of the VM's user. */
+  readonly owner: number | undefined;
   readonly mounts: MountTable;
   /** Rules of modules and of the runtime, in the order in which they were added; the newest is asked first. */
   readonly rules: PathRule[];
 
-  constructor(name: string, parent?: View) {
+  constructor(name: string, parent?: View, owner?: number) {
+    this.owner = owner;
     this.name = name;
     this.depth = parent ? parent.depth + 1 : 0;
     this.mounts = parent?.mounts.copy() ?? new MountTable();
@@ -48,7 +51,10 @@ export class View {
   /** Every path on which this view has something to say, for the quick test that most paths fail. */
   prefixes(): readonly string[] {
     return (this.#prefixes ??= [
-      ...new Set([...this.mounts.list().map((mount) => mount.target), ...this.rules.map((rule) => rule.prefix)]),
+      ...new Set([
+        ...this.mounts.list().map((mount) => mount.target),
+        ...this.rules.map((rule) => rule.prefix),
+      ]),
     ]);
   }
 

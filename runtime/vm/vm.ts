@@ -1,5 +1,5 @@
 import { Errno } from '../errno.ts';
-import { createIothHost, type IothHost } from '../ioth/host.ts';
+import type { IothHost } from '../ioth/host.ts';
 import { guestBinDir, type Listener } from '../native.ts';
 import type { MountRequest } from '../modules/define.ts';
 import { splitOptions } from '../modules/options.ts';
@@ -21,7 +21,14 @@ import { DEFAULT_STACK, View } from './view.ts';
 const PATIENCE = 3000;
 
 /** Calls that every VM traps: they are how guests ask for a view, and how lineage is kept. */
-export const CORE_CALLS: readonly SyscallName[] = ['vuctl', 'mount', 'umount2', 'fsopen', 'exit_group', 'prctl'];
+export const CORE_CALLS: readonly SyscallName[] = [
+  'vuctl',
+  'mount',
+  'umount2',
+  'fsopen',
+  'exit_group',
+  'prctl',
+];
 
 export interface VmOptions {
   /** Modules to insert at the start: names or paths. */
@@ -63,7 +70,6 @@ export interface MountCommand {
 export class Vm {
   /** The user who runs it. */
   readonly uid = process.geteuid!();
-  readonly ioth: IothHost;
   readonly rootView: View;
   readonly modules: ModuleRegistry;
   readonly processes: ProcessTable;
@@ -71,6 +77,7 @@ export class Vm {
   readonly #views = new Set<View>();
   readonly #guests = new Set<Guest>();
   readonly #listeners = new Set<Listener>();
+  #ioth: Promise<IothHost> | undefined;
   /** Mounts that are being taken down. */
   readonly #leaving = new Set<Mount>();
   /** True when guests may not bring modules of their own by path, because only chosen ones are trapped for. */
@@ -82,13 +89,21 @@ export class Vm {
   /** Use startVm(), which also inserts modules and mounts the stack. */
   constructor(options: VmOptions) {
     this.sealed = options.onlyModules ?? false;
-    this.ioth = createIothHost();
     this.rootView = new View(options.name ?? '');
     this.#views.add(this.rootView);
     const state: Inherited = { view: this.rootView, defaults: new Map(), special: false };
     this.modules = new ModuleRegistry(this);
     this.processes = new ProcessTable(state, (ended) => this.#processEnded(ended));
-    this.#dispatcher = new Dispatcher(this, handlers, { measure: options.measure ?? false, tracer: options.tracer });
+    this.#dispatcher = new Dispatcher(this, handlers, {
+      measure: options.measure ?? false,
+      tracer: options.tracer,
+    });
+  }
+
+  /** What the stacks of the VM share. Loaded when it is first asked for: a VM without stacks starts sooner. */
+  ioth(): Promise<IothHost> {
+    if (this.#closed && !this.#ioth) throw new Errno('ESHUTDOWN', 'the VM is closed');
+    return (this.#ioth ??= import('../ioth/host.ts').then(({ createIothHost }) => createIothHost()));
   }
 
   // -- Modules and mounts --------------------------------------------------------------------------------
@@ -108,9 +123,13 @@ export class Vm {
   }
 
   /** Mounts in a view, that of the VM by default. Throws Errno; ENODEV where no module serves the type. */
-  async mount(command: MountCommand, where: { view?: View; process?: Process; signal?: AbortSignal } = {}): Promise<void> {
+  async mount(
+    command: MountCommand,
+    where: { view?: View; process?: Process; signal?: AbortSignal } = {},
+  ): Promise<void> {
     const module = this.modules.forType(command.type);
-    if (!module?.instance.mount) throw new Errno('ENODEV', `no module serves type «${command.type}»: insert one with vu_insmod`);
+    if (!module?.instance.mount)
+      throw new Errno('ENODEV', `no module serves type «${command.type}»: insert one with vu_insmod`);
     const data = command.options ?? '';
     const request: MountRequest = {
       type: command.type,
@@ -186,7 +205,7 @@ export class Vm {
   newView(caller: Process): View {
     this.processes.adoptChildren(caller);
     const before = caller.view;
-    const view = new View(before.name, before);
+    const view = new View(before.name, before, caller.credentials()?.uid);
     this.#views.add(view);
     caller.view = view;
     caller.special = true;
@@ -219,7 +238,7 @@ export class Vm {
       command,
       args: [...args],
       env,
-      cwd: options.cwd ?? process.cwd(),
+      cwd: options.cwd,
       stdio: options.stdio ?? 'pipe',
       filter: buildFilter({ trap: [...this.#trapped], arch: 'x64' }),
       waitForAll: options.waitForAll ?? false,
@@ -235,6 +254,7 @@ export class Vm {
     void guest.exited.then(() => {
       this.#guests.delete(guest);
       this.processes.removeKeeper(launched.keeperPid);
+      this.processes.endStrays();
     });
     launched.go();
     return guest;
@@ -252,7 +272,8 @@ export class Vm {
 
   stats(): VmStats {
     const calls: Record<string, CallStats> = {};
-    for (const [nr, stats] of this.#dispatcher.stats) if (stats.calls > 0) calls[byNumber.get(nr)?.name ?? String(nr)] = stats;
+    for (const [nr, stats] of this.#dispatcher.stats)
+      if (stats.calls > 0) calls[byNumber.get(nr)?.name ?? String(nr)] = stats;
     return { calls, processes: [...this.processes.all()].length };
   }
 
@@ -273,7 +294,7 @@ export class Vm {
       await within(PATIENCE, `unmounting ${mount.target}`, () => this.#takeDown(mount));
     }
     await this.modules.close();
-    await this.ioth.close();
+    await (await this.#ioth)?.close();
   }
 
   /** Changes what a process and its future children inherit (default stacks). */

@@ -4,7 +4,8 @@ import { isRoot, type Surroundings } from './surroundings.ts';
 import type { Who } from '../helpers/users.ts';
 
 const ROUNDS = 3;
-const SECONDS = 2;
+/** Length of a transfer: TCP needs a moment to find its speed. */
+const SECONDS = { TCP: 2, UDP: 1 };
 /** Least speed of TCP, as a multiple of what vdens reaches. */
 const LEAST = 5;
 
@@ -32,7 +33,12 @@ exec "$@"
 
 /** What all settings do in the end: a server and, one after the other, its clients. */
 const clientsOf = (prefix: string, address: (kind: Kind) => string): string =>
-  kinds.map((kind) => `${prefix} iperf3 -J -t ${SECONDS} -c ${address(kind)} ${KINDS[kind].options.join(' ')}; echo ====`).join('\n');
+  kinds
+    .map(
+      (kind) =>
+        `${prefix} iperf3 -J -t ${kind.startsWith('TCP') ? SECONDS.TCP : SECONDS.UDP} -c ${address(kind)} ${KINDS[kind].options.join(' ')}; echo ====`,
+    )
+    .join('\n');
 
 /** Waits for the server, then lets nothing that was started live on. */
 const SCRIPT = `#!/bin/bash
@@ -44,17 +50,27 @@ listening() { for ((i = 0; i < 100; i++)); do "$@" ss -Hnlt 'sport = :5201' | gr
 function received(json: string): number {
   const { end, error } = JSON.parse(json) as {
     error?: string;
-    end: { sum_received?: { bits_per_second: number }; sum?: { bits_per_second: number; lost_percent?: number } };
+    end: {
+      sum_received?: { bits_per_second: number };
+      sum?: { bits_per_second: number; lost_percent?: number };
+    };
   };
   if (error) throw new Error(`iperf3: ${error}`);
   const sum = end.sum_received ?? end.sum;
   return (sum?.bits_per_second ?? NaN) / 1e9;
 }
 
-async function measure(at: Surroundings, speeds: Speeds, script: string, words: readonly string[], as: Who): Promise<void> {
+async function measure(
+  at: Surroundings,
+  speeds: Speeds,
+  script: string,
+  words: readonly string[],
+  as: Who,
+): Promise<void> {
   const path = at.program('bulk.sh', SCRIPT + script);
   const output = await at.run([...words, path], { as, timeout: 40_000 });
-  for (const [i, json] of output.split('====\n').slice(0, kinds.length).entries()) speeds[kinds[i]!].push(received(json));
+  for (const [i, json] of output.split('====\n').slice(0, kinds.length).entries())
+    speeds[kinds[i]!].push(received(json));
 }
 
 async function loopback(at: Surroundings, speeds: Speeds): Promise<void> {
@@ -76,6 +92,7 @@ async function vdens(at: Surroundings, speeds: Speeds): Promise<void> {
   const up = at.program('up', UP);
   const clients = at.program('clients.sh', `#!/bin/bash\n${clientsOf('', (kind) => KINDS[kind].address)}`);
   const script = `mkdir vdens; trap 'kill $(jobs -p) 2>/dev/null; rm -rf vdens' EXIT
+    export TMPDIR=$PWD/vdens
     vde_plug null:// hub://$PWD/vdens/hub </dev/null & sleep 0.3
     vdens vde://$PWD/vdens/hub ${up} 1 vde0 sh -c 'echo >vdens/ready; exec iperf3 -s' >/dev/null &
     while [[ ! -e vdens/ready ]]; do sleep 0.05; done; sleep 0.3
@@ -99,7 +116,9 @@ export async function bulk(at: Surroundings): Promise<Figure[]> {
   };
   const settings = [...(isRoot ? [['taps', tap] as const] : []), ['veths (ordinary user)', veth] as const];
   return settings.flatMap(([what, own]) => [
-    ...kinds.map((kind) => compare(`${what} / two vdens`, kind, vde, own, kind.startsWith('TCP') ? LEAST : undefined)),
+    ...kinds.map((kind) =>
+      compare(`${what} / two vdens`, kind, vde, own, kind.startsWith('TCP') ? LEAST : undefined),
+    ),
     ...kinds.map((kind) => compare(`${what} / loopback`, kind, native, own)),
   ]);
 }

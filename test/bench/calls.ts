@@ -9,8 +9,13 @@ const UNTRAPPED = 1.05;
 type Costs = Map<string, number[]>;
 
 /** Runs micro.c and adds what its operations took, in ns, to `costs`. */
-async function measure(at: Surroundings, costs: Costs, words: readonly string[], ...args: string[]): Promise<void> {
-  const output = await at.run([...words, at.micro, ...args]);
+async function measure(
+  at: Surroundings,
+  costs: Costs,
+  words: readonly string[],
+  ...args: string[]
+): Promise<void> {
+  const output = await at.run([...words, at.micro, ...args], { first: words.includes('taskset') });
   for (const line of output.trim().split('\n')) {
     const [name = '', ns] = line.split(' ');
     costs.set(name, [...(costs.get(name) ?? []), Number(ns)]);
@@ -34,7 +39,13 @@ export async function untrapped(at: Surroundings): Promise<Figure[]> {
   const compare = (what: string, name: string, other: Costs): Figure => {
     const reference = median(other.get(name) ?? []);
     const value = median(umvu.get(name) ?? []);
-    return { what: `${what} ${name}`, unit: 'ns', reference, umvu: value, target: ratioTarget(reference, value, { most: UNTRAPPED }) };
+    return {
+      what: `${what} ${name}`,
+      unit: 'ns',
+      reference,
+      umvu: value,
+      target: ratioTarget(reference, value, { most: UNTRAPPED }),
+    };
   };
   return [
     ...names.map((name) => compare('not trapped:', name, plain)),

@@ -19,7 +19,11 @@ export function median(values: readonly number[]): number {
 }
 
 /** A target for the ratio of umvu to the reference: `most` for costs, `least` for speeds. */
-export function ratioTarget(reference: number, umvu: number, bound: { most: number } | { least: number }): Figure['target'] {
+export function ratioTarget(
+  reference: number,
+  umvu: number,
+  bound: { most: number } | { least: number },
+): Figure['target'] {
   const ratio = umvu / reference;
   return 'most' in bound
     ? { text: `≤ ${bound.most} ×`, reached: ratio <= bound.most }
@@ -38,7 +42,9 @@ const HEADINGS = ['what', 'reference', 'umvu', 'unit', 'ratio', 'target', ''];
 export function printFigures(figures: readonly Figure[], first: boolean): void {
   const row = (cells: readonly string[]) => {
     const [what = '', ...others] = cells;
-    console.log(`| ${what.padEnd(52)} | ${others.map((cell, i) => cell.padStart(i < 4 ? 9 : 12)).join(' | ')} |`);
+    console.log(
+      `| ${what.padEnd(52)} | ${others.map((cell, i) => cell.padStart(i < 4 ? 9 : 12)).join(' | ')} |`,
+    );
   };
   if (first) {
     row(HEADINGS);

@@ -10,7 +10,14 @@ import { ioth } from './ioth.ts';
 import { stacks, start } from './lifetime.ts';
 import { Surroundings } from './surroundings.ts';
 
-const BENCHMARKS: Record<string, (at: Surroundings) => Promise<Figure[]>> = { untrapped, trapped, start, stacks, bulk, ioth };
+const BENCHMARKS: Record<string, (at: Surroundings) => Promise<Figure[]>> = {
+  untrapped,
+  trapped,
+  start,
+  stacks,
+  bulk,
+  ioth,
+};
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.find((name) => !Object.hasOwn(BENCHMARKS, name));
@@ -21,8 +28,11 @@ if (unknown !== undefined) {
 
 const at = new Surroundings();
 try {
+  at.prepare();
   const load = loadavg()[0]!.toFixed(1);
-  console.log(`${cpus().length} × ${cpus()[0]?.model ?? '?'}, Linux ${release()}, Node ${process.version}, load ${load}\n`);
+  console.log(
+    `${cpus().length} × ${cpus()[0]?.model ?? '?'}, Linux ${release()}, Node ${process.version}, load ${load}\n`,
+  );
   let first = true;
   for (const name of chosen.length > 0 ? chosen : Object.keys(BENCHMARKS)) {
     printFigures(await BENCHMARKS[name]!(at), first);

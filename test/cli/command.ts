@@ -1,24 +1,11 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { join } from 'node:path';
-import { sanitized } from '../helpers/tree.ts';
 import { umvuCommand } from '../helpers/umvu.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/** Only umvu itself is to run with the sanitizer's library, so it gets the variables from env(1). */
-function sanitizer(): string[] {
-  if (!sanitized) return [];
-  const { UMVU_TEST_PRELOAD = '', ASAN_OPTIONS = '', UBSAN_OPTIONS = '' } = process.env;
-  return [
-    'env',
-    `LD_PRELOAD=${UMVU_TEST_PRELOAD}`,
-    `ASAN_OPTIONS=${ASAN_OPTIONS}`,
-    `UBSAN_OPTIONS=${UBSAN_OPTIONS}`,
-  ];
-}
-
 /** The words that start the built umvu. */
-export const BUILT: readonly string[] = [...sanitizer(), ...umvuCommand([])];
+export const BUILT: readonly string[] = umvuCommand([]);
 
 /** The words that start umvu: the built one, or the sources where UMVU_MAIN names runtime/cli/main.ts. */
 export const UMVU: readonly string[] = process.env['UMVU_MAIN']

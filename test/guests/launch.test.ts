@@ -7,13 +7,16 @@ import { native, projectRoot } from '../../runtime/native.ts';
 import { launch, type GuestEnd, type LaunchRequest } from '../../runtime/vm/launch.ts';
 import { exec, until } from '../helpers/exec.ts';
 import { processesOf } from '../helpers/leaks.ts';
+import { tree } from '../helpers/tree.ts';
+import { nodeCommand } from '../helpers/umvu.ts';
 import { ALLOW_ALL, INVALID } from './filters.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'umvu-launch-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 const SYS_DUP = 32;
-const SUPERVISOR = ['--import', 'tsx', join(projectRoot, 'test/guests/supervisor.ts')];
+/** The words that start supervisor.ts; translated, because what translates it has descriptors of its own. */
+const SUPERVISOR = [...nodeCommand(), join(tree(), 'dist/test/guests/supervisor.js')];
 
 interface Result extends GuestEnd {
   stdout: string;
@@ -170,9 +173,11 @@ describe('a guest', () => {
   });
 
   it('has the descriptors that the supervisor was given', async () => {
-    const node = [process.execPath, ...SUPERVISOR].map((word) => `'${word}'`).join(' ');
+    const node = SUPERVISOR.map((word) => `'${word}'`).join(' ');
     const list = `bash -c 'for n in {3..99}; do [ ! -e /proc/$$/fd/$n ] || echo -n "$n "; done'`;
-    const script = `exec 5<<<five 7</etc/passwd 90>${scratch}/ninety
+    // Not the descriptors that whoever started the tests left open.
+    const script = `for fd in /proc/$$/fd/*; do ((\${fd##*/} < 3)) || eval "exec \${fd##*/}>&-"; done
+      exec 5<<<five 7</etc/passwd 90>${scratch}/ninety
       ${node} diff <(echo a) <(echo a) && ${node} cat /dev/fd/5 && ${node} sh -c 'echo x >/dev/fd/90' && ${node} ${list}`;
     expect(await exec('bash', ['-c', script])).toMatchObject({
       code: 0,
@@ -183,7 +188,7 @@ describe('a guest', () => {
   });
 
   it('has the soft limit of open files that the parent of the supervisor had', async () => {
-    const node = [process.execPath, ...SUPERVISOR].map((word) => `'${word}'`).join(' ');
+    const node = SUPERVISOR.map((word) => `'${word}'`).join(' ');
     const result = await exec('sh', [
       '-c',
       `ulimit -Sn 512; ${node} sh -c 'ulimit -Sn; ulimit -Hn'; exit $?`,
@@ -300,7 +305,8 @@ describe('the supervisor', () => {
   function supervise(script: string) {
     const mark = `${process.pid}.${++marks}`;
     const env = { ...process.env, UMVU_TEST_LAUNCH: mark };
-    const child = spawn(process.execPath, [...SUPERVISOR, 'sh', '-c', script], {
+    const [command = '', ...words] = SUPERVISOR;
+    const child = spawn(command, [...words, 'sh', '-c', script], {
       env,
       detached: true,
       stdio: ['ignore', 'pipe', 'ignore'],

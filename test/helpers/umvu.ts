@@ -18,27 +18,32 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const TREE = tree();
 let runs = 0;
 
-/** The words that start umvu with `args` as `who`, for exec() or for a pty. */
+/** The words that start Node such that it can load the addon; what it starts has no sanitizer in it. */
+export function nodeCommand(): string[] {
+  if (!sanitized) return [process.execPath];
+  const { UMVU_TEST_PRELOAD, ASAN_OPTIONS, UBSAN_OPTIONS } = process.env;
+  const variables = { LD_PRELOAD: UMVU_TEST_PRELOAD, ASAN_OPTIONS, UBSAN_OPTIONS };
+  const words = Object.entries(variables).map(([name, value]) => `${name}=${value ?? ''}`);
+  return ['env', ...words, process.execPath, '--require', join(TREE, 'clean.cjs')];
+}
+
+/** The words that start umvu with `args` as `who`, for exec(), for a pty or for a script. */
 export function umvuCommand(args: readonly string[], who: Who = 'root'): string[] {
-  const clean = sanitized ? ['--require', join(TREE, 'clean.cjs')] : [];
-  return [...becoming(who), process.execPath, ...clean, join(TREE, 'dist/runtime/cli/main.js'), ...args];
+  return [...becoming(who), ...nodeCommand(), join(TREE, 'dist/runtime/cli/main.js'), ...args];
 }
 
 /** The environment in which tests run umvu; `home` is the place for its files. */
 export function umvuEnvironment(home: string, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const env: NodeJS.ProcessEnv = {
+  return {
     PATH,
     HOME: home,
     TMPDIR: join(home, 'tmp'),
     LANG: 'C.UTF-8',
     SHELL: '/bin/bash',
     TERM: 'dumb',
+    ...(sanitized ? { UMVU_BUILD: 'asan' } : {}),
+    ...more,
   };
-  if (sanitized) {
-    const { UMVU_BUILD, UMVU_TEST_PRELOAD, ASAN_OPTIONS, UBSAN_OPTIONS } = process.env;
-    Object.assign(env, { UMVU_BUILD, LD_PRELOAD: UMVU_TEST_PRELOAD, ASAN_OPTIONS, UBSAN_OPTIONS });
-  }
-  return { ...env, ...more };
 }
 
 /**

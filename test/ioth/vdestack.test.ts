@@ -10,8 +10,8 @@ import { AF, SOCK, type Stack } from '../../runtime/ioth/stack.ts';
 import { closeFd } from '../../runtime/ioth/vdestack/broker.ts';
 import { exec, until } from '../helpers/exec.ts';
 import { descriptors } from '../helpers/leaks.ts';
-import { sanitized, tree } from '../helpers/tree.ts';
-import { umvuEnvironment } from '../helpers/umvu.ts';
+import { tree } from '../helpers/tree.ts';
+import { nodeCommand, umvuEnvironment } from '../helpers/umvu.ts';
 import { becoming, USERS, workDir, type Who } from '../helpers/users.ts';
 
 function failure(action: () => unknown): Errno {
@@ -26,14 +26,7 @@ function failure(action: () => unknown): Errno {
 
 /** The words that run stack-worker.ts. */
 function worker(who: Who, ...args: string[]): string[] {
-  const clean = sanitized ? ['--require', join(tree(), 'clean.cjs')] : [];
-  return [
-    ...becoming(who),
-    process.execPath,
-    ...clean,
-    join(tree(), 'dist/test/ioth/stack-worker.js'),
-    ...args,
-  ];
+  return [...becoming(who), ...nodeCommand(), join(tree(), 'dist/test/ioth/stack-worker.js'), ...args];
 }
 
 async function run<T>(who: Who, ...args: string[]): Promise<T> {

@@ -1,8 +1,9 @@
 /** The main job: two network stacks in one umvu, a server in one and a client in the other. */
+import { chmodSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { script, tryScript } from '../helpers/script.ts';
 import { umvu } from '../helpers/umvu.ts';
-import { USERS } from '../helpers/users.ts';
+import { USERS, workDir } from '../helpers/users.ts';
 
 describe.each(USERS)('as %s', (who) => {
   it('curl in one stack gets a page from python3 -m http.server in the other', async () => {
@@ -50,6 +51,17 @@ describe.each(USERS)('as %s', (who) => {
        exit 7`;
     const { code, stdout, stderr } = await tryScript(who, body, { options: [] });
     expect({ code, stdout }, stderr).toEqual({ code: 7, stdout: 'vunetioth:\n /dev/net/a vunetioth \n' });
+  });
+
+  it('the working directory may be one that the user could not enter again', async () => {
+    const { path, remove } = workDir('root');
+    try {
+      chmodSync(path, 0o700);
+      const { code, stdout, stderr } = await umvu(['pwd'], { as: who, cwd: path });
+      expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `${path}\n`, stderr: '' });
+    } finally {
+      remove();
+    }
   });
 
   it('servers that a script leaves behind end with it', async () => {

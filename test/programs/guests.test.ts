@@ -69,18 +69,30 @@ describe.each(USERS)('as %s', (who) => {
     }
   });
 
-  it('a guest in umvu joins the network of a vde_plug hub, and two umvu meet there', async () => {
+  it.each([
+    ['vde_plug', 'vde_plug "hub://$PWD/net" null:// </dev/null'],
+    ['vde_switch', 'sleep 60 | vde_switch -s "$PWD/net"'],
+  ])('two umvu meet in a network of %s', async (_, network) => {
     const out = await script(
       who,
-      `vde_plug "hub://$PWD/net" null:// </dev/null >/dev/null 2>&1 &
+      `${network} >/dev/null 2>&1 &
        retry test -S net/ctl
        stack a 1 "vde://$PWD/net"
-       eval "$UMVU" -m vunetioth bash -c "'
-         vumount -t vunetioth -o vde://$PWD/net vdestack /dev/net/other
-         o() { vustack /dev/net/other \\"\\$@\\"; }
-         o ip addr add 10.0.0.4/24 dev vde0; o ip link set vde0 up
-         o ping -n -c 2 -i 0.2 -W 3 10.0.0.1'" | grep received`,
-      { env, timeout: 30_000 },
+       eval "$UMVU" --net "stack=vdestack,vnl=vde://$PWD/net,eth,ip=10.0.0.4/24" \
+         ping -n -c 2 -i 0.2 -W 3 10.0.0.1 | grep received`,
+      { env },
+    );
+    expect(out).toMatch(/2 packets transmitted, 2 received, 0% packet loss/);
+  });
+
+  it('vde_plug joins a hub of umvu and switches it through to another network', async () => {
+    const out = await script(
+      who,
+      `stack a 1 "hub://$PWD/hub"
+       vde_plug "vde://$PWD/hub" "switch://$PWD/far" </dev/null >/dev/null 2>&1 &
+       retry test -S far/ctl
+       stack b 2 "vde://$PWD/far"
+       a ping -n -c 2 -i 0.2 -W 3 10.0.0.2 | grep received`,
     );
     expect(out).toMatch(/2 packets transmitted, 2 received, 0% packet loss/);
   });

@@ -1,6 +1,7 @@
 /** Name, mail-order and login services of Debian, each in its own stack. */
 import { describe, expect, it } from 'vitest';
 import { script } from '../helpers/script.ts';
+import { umvuCommand } from '../helpers/umvu.ts';
 import { USERS } from '../helpers/users.ts';
 
 /** Starts sshd in stack a with keys and settings of its own; CLIENT are the options for ssh and sftp. */
@@ -118,5 +119,44 @@ describe.each(USERS.filter((who) => who === 'root'))('as %s', (who) => {
        b curl -sS http://127.0.0.1:9000/`,
     );
     expect(out).toMatch(/^10\.0\.0\.2 \d+ 10\.0\.0\.1 22\nstatus 3\nforwarded\n$/);
+  });
+
+  it('names of a stack are not told to the name service cache of the host', async () => {
+    // A cache of our own, in a mount namespace of our own; it notes who asks, and knows nothing.
+    const out = await script(
+      who,
+      `cat >cache.py <<'PY'
+import os, socket
+server = socket.socket(socket.AF_UNIX)
+server.bind('/run/nscd/socket')
+server.listen()
+while True:
+    connection, _ = server.accept()
+    connection.close()
+    with open('asked', 'a') as log:
+        log.write('asked\\n')
+PY
+       cat >inner <<'SH'
+mount -t tmpfs none /run
+mkdir -p /run/nscd
+python3 cache.py &
+for ((i = 0; i < 100; i++)); do [[ -S /run/nscd/socket ]] && break; sleep 0.05; done
+eval "$UMVU" --net 'stack=vdestack,vnl=null://,eth,ip=10.0.0.1/24,dns=10.0.0.1' \
+  timeout 3 getent hosts web.example || true
+[[ -e asked ]] && echo 'the host was asked' || echo 'the host was not asked'
+getent hosts localhost >/dev/null
+sort -u asked
+SH
+       unshare -m --propagation private bash inner`,
+      {
+        env: {
+          UMVU: umvuCommand([])
+            .map((word) => `'${word}'`)
+            .join(' '),
+        },
+        options: ['-m', 'vunetioth'],
+      },
+    );
+    expect(out).toBe('the host was not asked\nasked\n');
   });
 });

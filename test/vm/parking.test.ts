@@ -245,7 +245,7 @@ describe('signals', () => {
     open((call) => (call.signal, settled));
     await rig.run(GUEST, 'storm', 'settle');
     expect(rig.lines).toMatchObject([{ result: 6 }]);
-    expect(rig.lines[0]!.handled).toBeGreaterThan(50);
+    expect(rig.lines[0]!.handled).toBeGreaterThan(10);
     expect(Date.now() - start).toBeLessThan(1500);
   });
 

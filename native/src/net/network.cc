@@ -91,6 +91,10 @@ void Network::resume() {
   for (const auto& port : ports_) port->set_reading(true);
 }
 
+bool Network::offloads() const {
+  return std::all_of(ports_.begin(), ports_.end(), [](auto& port) { return port->vnet_header(); });
+}
+
 void Network::flush() {
   for (Port* port : unflushed_) port->flush();
   unflushed_.clear();

@@ -56,6 +56,8 @@ class Network {
   // A port takes no more, or does so again: nothing is read while any is full.
   void pause();
   void resume();
+  // Whether all ports take frames that the hardware would finish.
+  bool offloads() const;
   bool paused() const { return full_ports_ > 0; }
   // `port` is broken, or its peer is gone.
   void gone(Port* port);

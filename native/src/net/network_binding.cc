@@ -79,6 +79,7 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
   }
 
   ~NetworkObject() override { Shut(); }
+  Network* Get() { return network_.get(); }
 
  private:
   static void OnExit(void* self) { static_cast<NetworkObject*>(self)->Shut(); }
@@ -252,7 +253,11 @@ Napi::Value StartOpenPlug(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void init_network(Napi::Env env, Napi::Object exports) {
+net::Network* network_of(const Napi::Value& object) {
+  return NetworkObject::Unwrap(object.As<Napi::Object>())->Get();
+}
+
+net::Pump* init_network(Napi::Env env, Napi::Object exports) {
   auto* state = new NetState;
   state->plug_class = Napi::Persistent(PlugObject::Define(env));
   env.AddCleanupHook(
@@ -264,6 +269,7 @@ void init_network(Napi::Env env, Napi::Object exports) {
   exports.Set("Network", NetworkObject::Define(env, state));
   exports.Set("openVde", Napi::Function::New(env, StartOpenVde, "openVde"));
   exports.Set("openPlug", Napi::Function::New(env, StartOpenPlug, "openPlug", state));
+  return &state->pump;
 }
 
 }  // namespace umvu

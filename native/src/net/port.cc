@@ -35,6 +35,11 @@ class Port::Control : public Pollable {
 };
 
 std::unique_ptr<Port> Port::open(Network* network, int number, PortConfig config, int* error) {
+  *error = 0;
+  if (config.kind == PortKind::kInternal) {
+    const auto make = std::move(config.make);
+    return make(network, number, std::move(config));
+  }
   const int fd = config.fd.get();
   std::unique_ptr<Port> port;
   if (config.kind == PortKind::kTap) {
@@ -52,6 +57,7 @@ std::unique_ptr<Port> Port::open(Network* network, int number, PortConfig config
     *error = pump.watch(port->config_.control.get(), EPOLLIN | EPOLLRDHUP, port->control_.get());
     if (*error != 0) {
       pump.unwatch(fd);
+      pump.retire(std::move(port));
       return nullptr;
     }
   }

@@ -12,14 +12,18 @@
 namespace umvu::net {
 
 class Network;
+class Port;
 
-enum class PortKind { kTap, kPacket, kDatagram };
+// kInternal: no descriptor; its frames go to and come from code in this process (a stack in user space).
+enum class PortKind { kTap, kPacket, kDatagram, kInternal };
 
 struct PortConfig {
   PortKind kind = PortKind::kDatagram;
   UniqueFd fd;
   bool vnet_header = false;
   UniqueFd control;                  // its end of file removes the port; may be none
+  // Makes the port where `kind` is kInternal.
+  std::function<std::unique_ptr<Port>(Network*, int number, PortConfig)> make;
   std::function<void()> on_removed;  // on the pump thread, also when the network is closed
 };
 
@@ -48,7 +52,7 @@ class Port : public Pollable {
   bool send(const Frame& frame);
   // Hands over what send() has gathered.
   virtual void flush() {}
-  void set_reading(bool reading);
+  virtual void set_reading(bool reading);
   // Stops watching. The object is deleted by Pump::retire.
   void shut();
 

@@ -53,12 +53,11 @@ int Pump::start() {
 
 void Pump::stop() {
   if (!thread_.joinable()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    quit_ = true;
-  }
+  quit_ = true;
   eventfd_write(wake_.get(), 1);
   thread_.join();
+  retired_.clear();
+  turns_.clear();
   epoll_.reset();
   wake_.reset();
   buffers_.reset();
@@ -69,50 +68,70 @@ int Pump::call(const std::function<int()>& job) {
   int result;
   bool idle;
   {
-    std::unique_lock lock(mutex_);
-    job_ = &job;
-    eventfd_write(wake_.get(), 1);
-    done_.wait(lock, [this] { return job_ == nullptr; });
-    result = result_;
+    const std::lock_guard lock(lock_);
+    take_time();
+    result = job();
+    take_turns();
     idle = watched_ == 0;
+    // The thread may be about to handle events of what was retired, so only it deletes them.
+    if (!retired_.empty() || !turns_.empty()) eventfd_write(wake_.get(), 1);
   }
   if (idle) stop();
   return result;
 }
 
-void Pump::run_job() {
-  eventfd_t count;
-  eventfd_read(wake_.get(), &count);
-  const std::lock_guard lock(mutex_);
-  if (job_ == nullptr) return;
-  result_ = (*job_)();
-  job_ = nullptr;
-  done_.notify_one();
+void Pump::run() {
+  // The wake-up of stop() may be read along with one of call(): then only quit_ tells.
+  while (!quit_ && round()) continue;
 }
 
-void Pump::run() {
-  while (true) {
-    round();
-    retired_.clear();
-    const std::lock_guard lock(mutex_);
-    if (quit_) return;
+// Turns may ask for more turns; after some of these the descriptors are looked at again.
+void Pump::take_turns() {
+  constexpr int kMost = 16;
+  for (int i = 0; i < kMost && !turns_.empty(); ++i) {
+    std::vector<Pollable*> now;
+    now.swap(turns_);
+    for (Pollable* target : now) {
+      target->queued_ = false;
+      if (!target->retired_) target->on_turn();
+    }
   }
 }
 
-void Pump::round() {
-  epoll_event events[kEvents];
-  const int count = epoll_wait(epoll_.get(), events, kEvents, -1);
+void Pump::take_time() {
   timespec time;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
   now_ = static_cast<uint32_t>(time.tv_sec);
+}
+
+bool Pump::round() {
+  epoll_event events[kEvents];
+  const int count = epoll_wait(epoll_.get(), events, kEvents, busy_ ? 0 : -1);
+  if (quit_) return false;
+  const std::lock_guard lock(lock_);
+  take_time();
   for (int i = 0; i < count; ++i) {
-    if (events[i].data.ptr == nullptr) {
-      run_job();
-      continue;
-    }
     auto* target = static_cast<Pollable*>(events[i].data.ptr);
-    if (!target->retired_) target->on_events(events[i].events);
+    if (target == nullptr) {
+      eventfd_t ignored;
+      eventfd_read(wake_.get(), &ignored);
+    } else if (!target->retired_) {
+      target->on_events(events[i].events);
+    }
   }
+  take_turns();
+  // What is deleted must not be asked for a turn any more.
+  std::erase_if(turns_, [](const Pollable* target) { return target->retired_; });
+  retired_.clear();
+  busy_ = !turns_.empty();
+  // Read after the eventfd, which told of it.
+  return !quit_;
+}
+
+void Pump::soon(Pollable* target) {
+  if (target->queued_ || target->retired_) return;
+  target->queued_ = true;
+  turns_.push_back(target);
 }
 
 int Pump::watch(int fd, uint32_t events, Pollable* target) {

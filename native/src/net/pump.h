@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,20 +13,39 @@
 
 namespace umvu::net {
 
-// Something with descriptors in the pump's epoll set. Lives on the pump thread.
+// Something with descriptors in the pump's epoll set. Used under the lock of the pump only.
 class Pollable {
  public:
   virtual ~Pollable() = default;
   virtual void on_events(uint32_t events) = 0;
+  // Asked for with Pump::soon().
+  virtual void on_turn() {}
 
  private:
   friend class Pump;
   bool retired_ = false;
+  bool queued_ = false;
 };
 
-// The thread that moves frames, one per environment. It owns every port, so nothing of the data
-// path is shared or locked; the JavaScript thread has it run functions with call(). It sleeps in
-// epoll_wait(2) without a timeout, and ends when nothing is registered any more.
+// A mutex that goes to whoever asked first. (A std::mutex may go to the same thread for ever.)
+class TurnLock {
+ public:
+  void lock() {
+    next_.lock();
+    held_.lock();
+    next_.unlock();
+  }
+  void unlock() { held_.unlock(); }
+
+ private:
+  std::mutex next_;
+  std::mutex held_;
+};
+
+// The thread that moves frames, one per environment. Ports are used under its lock, which it holds
+// whenever it does not sleep, so the data path does not lock anything; the JavaScript thread takes
+// its turn with call(). It sleeps in epoll_wait(2) without a timeout, and ends when nothing is
+// registered any more.
 class Pump {
  public:
   Pump() = default;
@@ -37,16 +55,18 @@ class Pump {
 
   // For the JavaScript thread only.
 
-  // Runs `job` on the pump thread, which is started when it does not run, and waits for it. What
-  // `job` returns, or a negated errno when the thread cannot be started.
+  // Runs `job` under the lock, and then what asked for a turn. The thread is started when it does
+  // not run. What `job` returns, or a negated errno when the thread cannot be started.
   int call(const std::function<int()>& job);
 
-  // For the pump thread only.
+  // Under the lock only.
 
   // Starts to watch `fd` (level triggered). 0 or a negated errno.
   int watch(int fd, uint32_t events, Pollable* target);
   void change(int fd, uint32_t events, Pollable* target);
   void unwatch(int fd);
+  // Has target->on_turn() called before the thread sleeps again; once, however often it is asked for.
+  void soon(Pollable* target);
   // Deletes `target` when the current round of events is over; it gets no events any more.
   void retire(std::unique_ptr<Pollable> target);
   Buffers& buffers() { return *buffers_; }
@@ -58,22 +78,22 @@ class Pump {
   int start();
   void stop();
   void run();
-  void round();
-  void run_job();
+  bool round();
+  void take_turns();
+  void take_time();
 
   UniqueFd epoll_;
   UniqueFd wake_;  // an eventfd
   std::thread thread_;
-  std::mutex mutex_;
-  std::condition_variable done_;
-  const std::function<int()>* job_ = nullptr;  // guarded by mutex_, like the two below
-  int result_ = 0;
-  bool quit_ = false;
-  std::atomic<std::size_t> watched_ = 0;
-  // Pump thread only.
+  std::atomic<bool> quit_ = false;
+  bool busy_ = false;  // of the thread alone: there are turns to take, so it must not sleep
+  TurnLock lock_;
+  // Guarded by lock_.
+  std::size_t watched_ = 0;
   std::unique_ptr<Buffers> buffers_;
   ReceiveBatch batch_;
   std::vector<std::unique_ptr<Pollable>> retired_;
+  std::vector<Pollable*> turns_;
   uint32_t now_ = 0;
 };
 

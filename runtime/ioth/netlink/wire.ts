@@ -107,7 +107,7 @@ export function parseAttributes(bytes: Uint8Array, start = 0): Attribute[] {
 /** The bytes of `attributes` behind `header` (a multiple of 4 bytes). */
 export function serializeAttributes(
   attributes: readonly Attribute[],
-  header = new Uint8Array(0),
+  header: Uint8Array = new Uint8Array(0),
 ): Uint8Array {
   const size = attributes.reduce((sum, a) => sum + align(ATTRIBUTE_HEADER + a.data.length), header.length);
   const bytes = new Uint8Array(size);

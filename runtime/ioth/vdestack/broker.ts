@@ -109,7 +109,7 @@ export class Broker {
     if (reply === undefined) {
       fds.forEach(closeFd);
       // A late reply would be taken for that of the next request.
-      log.debug(`request ${op}: ${size}`);
+      log.error(`the broker does not answer (request ${op}, ${size}): its stacks are down`);
       this.#giveUp();
       throw new Errno(
         'ENETDOWN',
@@ -146,10 +146,13 @@ export class Broker {
   /** Ends the process and waits for that, but not for ever: it may still be taking interfaces down. */
   async close(): Promise<void> {
     this.#shut();
+    // Somebody may have stopped it.
+    this.#child.kill('SIGCONT');
     let timer: NodeJS.Timeout | undefined;
     const enough = new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE_MS)));
     await Promise.race([this.#exited, enough]);
     clearTimeout(timer);
+    this.#child.kill('SIGKILL');
   }
 
   /** The broker ends when it reads the end of file. */
@@ -161,6 +164,8 @@ export class Broker {
 
   #giveUp(): void {
     this.#shut();
+    // The directories that it would remove are given to the next one.
+    this.#child.kill('SIGKILL');
     this.#child.unref();
     const callbacks = [...this.#onEnd];
     this.#onEnd.clear();

@@ -1,0 +1,49 @@
+# The stack in user space: lwIP from Debian's source package, and src/lwip/. Where the source cannot be had, the addon
+# is built without this stack, and says so.
+#
+# All instances share one image: `ld -r` with src/lwip/state.ld gathers the writable data of lwIP in one section, which
+# is exchanged when another instance is entered (src/lwip/image.h).
+
+if(DEFINED ENV{UMVU_LWIP_SOURCE})
+  set(LWIP_DIR $ENV{UMVU_LWIP_SOURCE})
+else()
+  set(LWIP_DIR ${CMAKE_CURRENT_SOURCE_DIR}/build/lwip-src/lwip-2.1.3)
+  if(NOT EXISTS ${LWIP_DIR}/src/core/tcp.c)
+    execute_process(COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/fetch-lwip.sh ${CMAKE_CURRENT_SOURCE_DIR}/build/lwip-src
+      ERROR_VARIABLE LWIP_REASON OUTPUT_QUIET)
+    string(STRIP "${LWIP_REASON}" LWIP_REASON)
+  endif()
+endif()
+
+if(NOT EXISTS ${LWIP_DIR}/src/core/tcp.c)
+  message(NOTICE "umvu is built without the stack «lwip»: ${LWIP_REASON} (UMVU_LWIP_SOURCE can name a source tree)")
+  return()
+endif()
+
+file(GLOB LWIP_SOURCES ${LWIP_DIR}/src/core/*.c ${LWIP_DIR}/src/core/ipv4/*.c ${LWIP_DIR}/src/core/ipv6/*.c)
+list(FILTER LWIP_SOURCES EXCLUDE REGEX "/(dns|dhcp|dhcp6|autoip|altcp.*|sys|timeouts|mem|stats)\\.c$")
+list(APPEND LWIP_SOURCES ${LWIP_DIR}/src/netif/ethernet.c ${LWIP_DIR}/src/core/timeouts.c ${LWIP_DIR}/src/core/mem.c
+  ${LWIP_DIR}/src/core/stats.c ${LWIP_DIR}/src/core/sys.c)
+set(LWIP_INCLUDES ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip ${LWIP_DIR}/src/include)
+
+add_library(lwip OBJECT ${LWIP_SOURCES})
+target_include_directories(lwip PRIVATE ${LWIP_INCLUDES} ${CMAKE_CURRENT_SOURCE_DIR}/src)
+# -O3 for checksums and copies also in debug builds; it is not our code, so its warnings are not ours to fix.
+target_compile_options(lwip PRIVATE -O3 -g -w -fvisibility=hidden -fno-common -fno-strict-aliasing -fPIC)
+# Routes and fragments are decided by the glue (src/lwip/hooks.h); what lwIP would do keeps another name.
+set_property(SOURCE ${LWIP_DIR}/src/core/ipv4/ip4.c APPEND PROPERTY COMPILE_DEFINITIONS
+  ip4_route=umvu_lwip_ip4_route ip4_frag=umvu_ip4_frag)
+set_property(SOURCE ${LWIP_DIR}/src/core/ipv6/ip6.c APPEND PROPERTY COMPILE_DEFINITIONS
+  ip6_frag=umvu_ip6_frag ip6_route=umvu_lwip_ip6_route)
+
+set(LWIP_IMAGE ${CMAKE_CURRENT_BINARY_DIR}/lwip-image.o)
+add_custom_command(OUTPUT ${LWIP_IMAGE}
+  COMMAND ${CMAKE_LINKER} -r -T ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/state.ld -o ${LWIP_IMAGE} $<TARGET_OBJECTS:lwip>
+  DEPENDS lwip $<TARGET_OBJECTS:lwip> ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/state.ld
+  COMMAND_EXPAND_LISTS VERBATIM)
+
+file(GLOB LWIP_GLUE CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/*.cc)
+target_sources(umvu PRIVATE ${LWIP_GLUE} ${LWIP_IMAGE})
+set_source_files_properties(${LWIP_IMAGE} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
+target_include_directories(umvu SYSTEM PRIVATE ${LWIP_INCLUDES})
+target_compile_definitions(umvu PRIVATE UMVU_LWIP)

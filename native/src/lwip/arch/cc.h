@@ -1,0 +1,30 @@
+/* What lwIP wants to know of the compiler and the platform. */
+#ifndef UMVU_LWIP_CC_H
+#define UMVU_LWIP_CC_H
+
+#include <endian.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+uint32_t umvu_random(void);
+uint16_t umvu_checksum(const void *bytes, int size);
+_Noreturn void umvu_lwip_assert(const char *text, const char *file, int line);
+
+#ifdef __cplusplus
+}
+#endif
+
+#define LWIP_RAND() umvu_random()
+#define LWIP_CHKSUM umvu_checksum
+#define LWIP_PLATFORM_DIAG(x) do { } while (0)
+#define LWIP_PLATFORM_ASSERT(x) umvu_lwip_assert(x, __FILE__, __LINE__)
+#define LWIP_ERRNO_STDINCLUDE 1
+#define LWIP_TIMEVAL_PRIVATE 0
+
+#endif

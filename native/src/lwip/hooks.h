@@ -1,0 +1,34 @@
+/* Functions of the glue that lwIP calls. C linkage on both sides. */
+#ifndef UMVU_LWIP_HOOKS_H
+#define UMVU_LWIP_HOOKS_H
+
+#include "lwip/ip_addr.h"
+#include "lwip/err.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct netif;
+struct pbuf;
+struct tcp_pcb;
+struct tcp_hdr;
+
+/* The routing table of the stack (routes.cc); null: unreachable. */
+struct netif *umvu_ip4_route(const ip4_addr_t *source, const ip4_addr_t *destination);
+struct netif *umvu_ip6_route(const ip6_addr_t *source, const ip6_addr_t *destination);
+/* The next hop to `destination` on `netif`; null: the destination itself. */
+const ip4_addr_t *umvu_ip4_gateway(struct netif *netif, const ip4_addr_t *destination);
+const ip6_addr_t *umvu_ip6_gateway(struct netif *netif, const ip6_addr_t *destination);
+/* What lwIP would fragment: TCP segments that the link cuts by itself pass, all else goes to ip4_frag and ip6_frag. */
+err_t umvu_ip4_frag(struct pbuf *packet, struct netif *netif, const ip4_addr_t *destination);
+err_t umvu_ip6_frag(struct pbuf *packet, struct netif *netif, const ip6_addr_t *destination);
+/* RFC 6528. */
+u32_t umvu_tcp_isn(const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote, u16_t remote_port);
+/* A segment for a connection or listener; anything but ERR_OK: it is dropped. */
+err_t umvu_tcp_in(struct tcp_pcb *pcb, struct tcp_hdr *header);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
