@@ -9,8 +9,8 @@ build=(g++ make cmake linux-libc-dev musl-tools golang-go libseccomp-dev libpcap
 # Real programs that the tests run as guests.
 programs=(
   apache2-utils bind9-dnsutils busybox caddy curl dnsmasq-base gdb iperf3 iproute2 iputils-ping mount
-  net-tools netcat-openbsd nginx-light openssh-client openssh-server procps python3 redis-server redis-tools strace
-  tcpdump util-linux wget
+  net-tools netcat-openbsd nginx-light openssh-client openssh-server openssl procps python3 radvd redis-server
+  redis-tools strace tcpdump unbound util-linux wget
 )
 # The other side of our VDE protocol.
 vde=(libvdeplug2 libvdeplug-slirp vdens vdeplug vde-switch)

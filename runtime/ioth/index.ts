@@ -2,9 +2,13 @@
  * The IoTh library: stacks, configuration and names from TypeScript (docs/ioth.md).
  * `import { newStackc } from 'umvu/ioth'`.
  */
-export { Errno } from '../errno.ts';
+export { Errno, type ErrnoName } from '../errno.ts';
 export {
+  type ApplyOptions,
   CONFIGURED,
+  type Config,
+  type HashOptions,
+  type InterfaceConfig,
   OTIP_PERIOD,
   applyConfig,
   eui64,
@@ -16,7 +20,10 @@ export {
 } from './config/index.ts';
 export * from './dns/index.ts';
 export { type IothHost, createIothHost } from './host.ts';
+export type { Networks } from './network.ts';
+export type { Broker } from './vdestack/broker.ts';
 export {
+  type InterfaceAddress,
   IothStack,
   getDefaultStack,
   newStack,
@@ -28,7 +35,7 @@ export {
 export * from './netlink/index.ts';
 export { sharedHost } from './newstack.ts';
 export type { Dispatcher, StackHttp } from './node/http.ts';
-export type { StackNet } from './node/net.ts';
+export type { ConnectOptions, StackNet } from './node/net.ts';
 export type { StackDgram } from './node/dgram.ts';
 export * from './socket/index.ts';
 export {
@@ -38,5 +45,6 @@ export {
   type StackContext,
   type StackDriver,
   type StackRequest,
+  type StackView,
   defineStack,
 } from './stack.ts';

@@ -11,7 +11,7 @@ import { Errno } from '../errno.ts';
 import { type ApplyOptions, applyConfig, parseConfig, resolvconfOf } from './config/index.ts';
 import { StackDns } from './dns/promises.ts';
 import type { IothHost } from './host.ts';
-import { NetlinkClient } from './netlink/index.ts';
+import { type IpAddress, NetlinkClient, formatIp, formatMac } from './netlink/index.ts';
 import { newStack as openStack, newStackFromConfig, sharedHost } from './newstack.ts';
 import type { NodeContext } from './node/context.ts';
 import { type StackDgram, stackDgram } from './node/dgram.ts';
@@ -25,7 +25,7 @@ import {
 } from './node/http.ts';
 import { type StackNet, stackNet } from './node/net.ts';
 import { Socket } from './socket/socket.ts';
-import { SOCK, type Stack } from './stack.ts';
+import { AF, SOCK, type Stack } from './stack.ts';
 import { splitInterface } from './vnl.ts';
 
 function readHosts(): string {
@@ -34,6 +34,18 @@ function readHosts(): string {
   } catch {
     return '';
   }
+}
+
+/** One entry of {@link IothStack.getifaddrs}. */
+export interface InterfaceAddress {
+  name: string;
+  index: number;
+  /** AF.PACKET for the link itself, whose address is that of its hardware. */
+  family: number;
+  /** IFF_* of the link. */
+  flags: number;
+  address: string;
+  prefixLength?: number;
 }
 
 /** A stack of a program (struct ioth). */
@@ -107,6 +119,34 @@ export class IothStack {
   /** Does what `use` asks of the stack's configuration: the calls of nlinline, ioth_getifaddrs(3) and their like. */
   netlink<T>(use: (client: NetlinkClient) => T): T {
     return NetlinkClient.with(this.stack, use);
+  }
+
+  /** Links, then their addresses (ioth_getifaddrs(3)). */
+  getifaddrs(): InterfaceAddress[] {
+    return this.netlink((client) => {
+      const links = client.links();
+      const name = (index: number): string => links.find((link) => link.index === index)?.name ?? '';
+      return [
+        ...links.map((link) => ({
+          name: link.name ?? '',
+          index: link.index,
+          family: AF.PACKET,
+          flags: link.flags,
+          address: formatMac(link.address ?? new Uint8Array(6)),
+        })),
+        ...client.addresses().map((each) => ({
+          name: name(each.index),
+          index: each.index,
+          family: each.family,
+          flags: links.find((link) => link.index === each.index)?.flags ?? 0,
+          address: formatIp({
+            family: each.family as IpAddress['family'],
+            bytes: (each.local ?? each.address)!,
+          }),
+          prefixLength: each.prefixLength,
+        })),
+      ];
+    });
   }
 
   /** An http.Agent or https.Agent of this stack, with options of its own. */
@@ -202,7 +242,7 @@ export async function newStackc(config: string, host: IothHost = sharedHost()): 
 
 let defaultStack: IothStack | undefined;
 
-/** Sets the stack of {@link msocket} without one (ioth_set_defstack(3)); undefined is the kernel's own again. */
+/** Sets the stack of {@link socket} (ioth_set_defstack(3)); undefined is the kernel's own again. */
 export function setDefaultStack(stack: IothStack | undefined): void {
   defaultStack = stack;
 }

@@ -6,6 +6,7 @@ import { cpus, loadavg, release } from 'node:os';
 import { bulk } from './bulk.ts';
 import { trapped, untrapped } from './calls.ts';
 import { printFigures, type Figure } from './figure.ts';
+import { ioth } from './ioth.ts';
 import { stacks, start } from './lifetime.ts';
 import { Surroundings } from './surroundings.ts';
 
@@ -15,6 +16,7 @@ const BENCHMARKS: Record<string, (at: Surroundings) => Promise<Figure[]>> = {
   start,
   stacks,
   bulk,
+  ioth,
 };
 
 const chosen = process.argv.slice(2);

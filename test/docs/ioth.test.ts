@@ -6,6 +6,8 @@ import { projectRoot } from '../../runtime/native.ts';
 import { exec } from '../helpers/exec.ts';
 import { sanitized, tree } from '../helpers/tree.ts';
 
+// Building the copy takes longer than a test may.
+const dir = tree();
 const text = readFileSync(join(projectRoot, 'docs/ioth.md'), 'utf8');
 const examples = [
   ...text.matchAll(/^## ([^\n]*)\n(?:(?!^## )[^])*?```ts\n([^]*?)```\n\n```text\n([^]*?)```/gm),
@@ -20,9 +22,9 @@ describe('docs/ioth.md', () => {
     '$title',
     async ({ code, output }) => {
       // Beside the package.json of the copy, so that «umvu/ioth» means it.
-      const file = join(tree(), `example-${process.pid}.mjs`);
+      const file = join(dir, `example-${process.pid}.mjs`);
       writeFileSync(file, code!);
-      const clean = sanitized ? ['--require', join(tree(), 'clean.cjs')] : [];
+      const clean = sanitized ? ['--require', join(dir, 'clean.cjs')] : [];
       const result = await exec(process.execPath, [...clean, file], { timeout: 15_000 });
       rmSync(file);
       expect(result).toEqual({ code: 0, signal: null, stdout: output, stderr: '', timedOut: false });

@@ -5,12 +5,15 @@ import { formatIp, formatMac, parseIp, parseMac } from '../../runtime/ioth/netli
 import {
   type Address,
   type Link,
+  type Neighbor,
   type Route,
   parseAddress,
   parseLink,
+  parseNeighbor,
   parseRoute,
   serializeAddress,
   serializeLink,
+  serializeNeighbor,
   serializeRoute,
 } from '../../runtime/ioth/netlink/route.ts';
 import {
@@ -20,6 +23,7 @@ import {
   serializeAttributes,
   serializeMessage,
 } from '../../runtime/ioth/netlink/wire.ts';
+import { Random } from '../helpers/random.ts';
 
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replace(/\s/g, ''), 'hex'));
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
@@ -192,6 +196,50 @@ describe('texts of addresses', () => {
       '020000000001',
     ]) {
       expect(parseMac(text), text).toBeUndefined();
+    }
+  });
+});
+
+describe('neighbours', () => {
+  it('come back as they were', () => {
+    const neighbor: Neighbor = {
+      family: AF.INET, index: 2, state: 0x80, flags: 0, type: 1, destination: bytes(10, 0, 0, 1),
+      address: bytes(2, 0, 0, 0, 0, 1), more: [{ type: 9, data: bytes(1) }],
+    }; // prettier-ignore
+    expect(parseNeighbor(serializeNeighbor(neighbor))).toEqual(neighbor);
+  });
+});
+
+describe('packets that are none', () => {
+  const good = [
+    serializeLink({ index: 2, hardware: 1, flags: 1, change: 1, name: 'vde0', mtu: 1500, kind: 'vde', kindData: [{ type: 1, data: bytes(1) }], more: [] }),
+    serializeAddress({ family: AF.INET, prefixLength: 24, flags: 0, scope: 0, index: 2, local: bytes(10, 0, 0, 1), more: [] }),
+    serializeRoute({ family: AF.INET, prefixLength: 0, table: 254, protocol: 3, scope: 0, type: 1, flags: 0, outIndex: 2, more: [] }),
+  ]; // prettier-ignore
+
+  it('throw WireError, or parse and then are stable', () => {
+    const codecs: [(b: Uint8Array) => unknown, (value: never) => Uint8Array][] = [
+      [parseLink, serializeLink],
+      [parseAddress, serializeAddress],
+      [parseRoute, serializeRoute],
+      [parseNeighbor, serializeNeighbor],
+    ];
+    for (let seed = 1; seed <= 4000; seed++) {
+      const random = new Random(seed);
+      const packet = seed % 3 === 0 ? random.bytes(random.below(80)) : random.damage(random.pick(good));
+      for (const [parse, serialize] of codecs) {
+        try {
+          const value = parse(packet);
+          expect(parse(serialize(value as never)), `seed ${seed}`).toEqual(value);
+        } catch (error) {
+          expect(error, `seed ${seed}`).toBeInstanceOf(WireError);
+        }
+      }
+      try {
+        parseMessages(packet);
+      } catch (error) {
+        expect(error, `seed ${seed}`).toBeInstanceOf(WireError);
+      }
     }
   });
 });

@@ -2,7 +2,9 @@
 import { type EventEmitter, once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { execFileSync } from 'node:child_process';
 import http from 'node:http';
+import https from 'node:https';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   AF,
@@ -17,10 +19,12 @@ import {
   SOCK,
   SOL,
   createIothHost,
+  defineStack,
   getDefaultStack,
   inetAddress,
   newStackOn,
   newStackc,
+  parseIp,
   setDefaultStack,
   socket,
   truncated,
@@ -56,6 +60,16 @@ function use<T extends { close(): unknown }>(object: T): T {
 afterEach(() => {
   for (const each of used.splice(0)) each.close();
 });
+
+/** A key and a certificate of web.test, signed by itself. */
+function certificate(): { key: string; cert: string } {
+  const pem = execFileSync('openssl', [
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
+    '-subj', '/CN=web.test', '-addext', 'subjectAltName=DNS:web.test', '-keyout', '-', '-out', '-',
+  ], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }); // prettier-ignore
+  const at = pem.indexOf('-----BEGIN CERTIFICATE');
+  return { key: pem.slice(0, at), cert: pem.slice(at) };
+}
 
 /** The error that `object` will emit. */
 const errorOf = (object: EventEmitter): Promise<Error> =>
@@ -377,6 +391,37 @@ describe('HTTP', () => {
     server.closeAllConnections();
   });
 
+  it('may be encrypted: an https agent and fetch', async () => {
+    const { key, cert } = certificate();
+    const server = use(
+      b.net.attach(https.createServer({ key, cert }, (_request, response) => response.end('secret'))),
+    );
+    server.listen(0, '10.0.0.2');
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    const agent = a.httpsAgent({ ca: cert });
+    const body = await new Promise<string>((resolve, reject) => {
+      https
+        .get(
+          { host: '10.0.0.2', port, agent, servername: 'web.test' },
+          (response) => void text(response).then(resolve, reject),
+        )
+        .on('error', reject);
+    });
+    expect(body).toBe('secret');
+    const dispatcher = a.newDispatcher({
+      ca: cert,
+      servername: 'web.test',
+      checkServerIdentity: () => undefined,
+    });
+    const url = `https://10.0.0.2:${port}/`;
+    expect(await (await fetch(url, { dispatcher } as unknown as RequestInit)).text()).toBe('secret');
+    await expect(a.fetch(url)).rejects.toThrow('fetch failed');
+    await dispatcher.destroy();
+    agent.destroy();
+    server.closeAllConnections();
+  });
+
   it('fetches from an IPv6 literal', async () => {
     const server = use(b.http.createServer((_request, response) => response.end('six')).listen(0, 'fc00::2'));
     await once(server, 'listening');
@@ -393,6 +438,59 @@ describe('stacks', () => {
       'lo', 'eth0', 'vde1', 'wan',
     ]); // prettier-ignore
     await stack.close();
+  });
+
+  it('tell their interfaces and addresses', () => {
+    const list = a.getifaddrs();
+    expect(list).toContainEqual(expect.objectContaining({ name: 'vde0', index: 2, family: AF.PACKET }));
+    expect(list).toContainEqual(
+      expect.objectContaining({ name: 'vde0', family: AF.INET, address: '10.0.0.1', prefixLength: 24 }),
+    );
+    expect(list.filter(({ name }) => name === 'lo').map(({ address }) => address)).toContain('::1');
+  });
+
+  it('know their neighbours', () => {
+    const address = parseIp('10.0.0.99')!;
+    const known = () =>
+      a.netlink((client) =>
+        client
+          .neighbors()
+          .filter((each) => each.destination?.[3] === 99)
+          .map((each) => each.address),
+      );
+    a.netlink((client) => client.addNeighbor(2, address, Uint8Array.of(2, 0, 0, 0, 0, 9)));
+    expect(known()).toEqual([Uint8Array.of(2, 0, 0, 0, 0, 9)]);
+    a.netlink((client) => client.delNeighbor(2, address));
+    expect(a.netlink((client) => [client.nameOf(2), client.indexOf('vde0')])).toEqual(['vde0', 2]);
+    expect(known().filter(Boolean)).toEqual([]);
+  });
+
+  it('may be of a kind of the program itself', async () => {
+    const drivers = createIothHost();
+    drivers.drivers.set(
+      'mine',
+      defineStack({
+        name: 'mine',
+        summary: 'the stack of a, under another name',
+        create: async ({ options }) => ({
+          driver: 'mine',
+          isHost: false,
+          families: new Set([AF.INET]),
+          view: {},
+          resolvConf: options['dns'],
+          socket: (...args) => a.stack.socket(...args),
+          inUse: () => false,
+          close: async () => {},
+        }),
+      }),
+    );
+    const mine = await newStackOn(drivers, 'mine,dns=nameserver 10.0.0.9');
+    expect(mine.dns.getServers()).toEqual(['10.0.0.9']);
+    const one = mine.msocket(AF.INET, SOCK.DGRAM);
+    one.bind(inetAddress('10.0.0.1', 0));
+    await drivers.close();
+    await expect(newStackOn(drivers, 'other')).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
+    one.close();
   });
 
   it('can be the default of a program', async () => {

@@ -7,6 +7,7 @@ import { Socket } from '../socket/socket.ts';
 import { type DnsMessage, FLAG, parseMessage, serializeMessage } from './message.ts';
 import { sameName } from './name.ts';
 import { WireError } from '../netlink/wire.ts';
+import { Timeout } from '../time.ts';
 
 /** Makes sockets; a stack does. */
 export type SocketSource = Pick<Stack, 'socket'>;
@@ -19,7 +20,7 @@ const MAX_REPLY = 4096;
 interface Pending {
   query: DnsMessage;
   resolve: (reply: DnsMessage) => void;
-  reject: (error: unknown) => void;
+  reject: (error: Error) => void;
 }
 
 /** Whether `reply` answers `query` (RFC 5452 §9.1); anything else is somebody else's, or forged. */
@@ -57,11 +58,11 @@ class Port {
   queries = 0;
   readonly #socket: Socket;
   readonly #pending = new Map<number, Pending>();
-  #listening = false;
-  #over = new AbortController();
+  readonly #room = Buffer.alloc(MAX_REPLY);
 
   constructor(socket: Socket) {
-    this.#socket = socket;
+    this.#socket = socket.unref();
+    void this.#listen();
   }
 
   get idle(): boolean {
@@ -72,58 +73,61 @@ class Port {
     return this.#pending.has(id);
   }
 
-  async ask(query: DnsMessage, signal: AbortSignal): Promise<DnsMessage> {
+  async ask(query: DnsMessage, timeout: number, signal?: AbortSignal): Promise<DnsMessage> {
     this.queries++;
-    const reply = new Promise<DnsMessage>((resolve, reject) => {
-      this.#pending.set(query.id, { query, resolve, reject });
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    await this.#socket.send(serializeMessage(query));
+    return new Promise<DnsMessage>((resolve, reject) => {
+      const timer = setTimeout(
+        () => end(() => reject(new Timeout(`no answer within ${timeout} ms`))),
+        timeout,
+      );
+      const aborted = (): void => end(() => reject(signal?.reason as Error));
+      const end = (settle: () => void): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', aborted);
+        this.#pending.delete(query.id);
+        if (this.idle) this.#socket.unref();
+        settle();
+      };
+      signal?.addEventListener('abort', aborted, { once: true });
+      if (this.idle) this.#socket.ref();
+      this.#pending.set(query.id, {
+        query,
+        resolve: (reply) => end(() => resolve(reply)),
+        reject: (error) => end(() => reject(error)),
+      });
     });
-    reply.catch(() => undefined);
-    try {
-      await this.#socket.send(serializeMessage(query), { signal });
-      if (!this.#listening) void this.#listen();
-      return await reply;
-    } finally {
-      this.#pending.delete(query.id);
-      // Nobody waits any more; the wait for packets would keep the process alive.
-      if (this.idle && this.#listening) this.#over.abort();
-    }
   }
 
+  /** Hears what the server says until the socket is closed. */
   async #listen(): Promise<void> {
-    this.#listening = true;
-    this.#over = new AbortController();
-    const { signal } = this.#over;
-    try {
-      while (!this.idle) this.#received(await this.#socket.recv(MAX_REPLY, { signal }));
-    } catch (error) {
-      // ECONNREFUSED: nobody listens there. All queries of this port go to that server.
-      if (!signal.aborted) for (const { reject } of this.#pending.values()) reject(error);
-    } finally {
-      this.#listening = false;
-      if (!this.idle && signal.aborted) void this.#listen();
+    for (;;) {
+      try {
+        this.#received(this.#room.subarray(0, await this.#socket.readv([this.#room])));
+      } catch (error) {
+        for (const { reject } of [...this.#pending.values()]) reject(error as Error);
+        // ECONNREFUSED: nobody listens there now. All queries of this port go to that server.
+        if (this.#socket.fd < 0) return;
+      }
     }
   }
 
   #received(bytes: Buffer): void {
     const pending = bytes.length >= 2 ? this.#pending.get(bytes.readUInt16BE(0)) : undefined;
-    if (pending === undefined) return;
-    const reply = readReply(pending.query, bytes);
-    if (reply === undefined) return;
-    this.#pending.delete(pending.query.id);
-    pending.resolve(reply);
+    const reply = pending && readReply(pending.query, bytes);
+    if (reply !== undefined) pending?.resolve(reply);
   }
 
   close(error: Error): void {
-    for (const { reject } of this.#pending.values()) reject(error);
     this.#socket.close(error);
+    for (const { reject } of [...this.#pending.values()]) reject(error);
   }
 }
 
 /** Asks servers through the sockets of a stack. */
 export class Exchange {
   readonly #source: SocketSource;
-  readonly #ports = new Map<string, Port>();
+  readonly #ports = new Map<InetAddress, Port>();
   readonly #retired = new Set<Port>();
   #closed: Error | undefined;
 
@@ -131,13 +135,18 @@ export class Exchange {
     this.#source = source;
   }
 
-  /** Asks over UDP; the id of `query` is chosen here. Fails with what `signal` says when no reply comes. */
-  async udp(server: InetAddress, query: DnsMessage, signal: AbortSignal): Promise<DnsMessage> {
+  /** Asks over UDP; the id of `query` is chosen here. Throws Timeout when no reply comes within `timeout` ms. */
+  async udp(
+    server: InetAddress,
+    query: DnsMessage,
+    timeout: number,
+    signal?: AbortSignal,
+  ): Promise<DnsMessage> {
     const port = await this.#port(server);
     let id = randomInt(0x10000);
     while (port.has(id)) id = (id + 1) & 0xffff;
     try {
-      return await port.ask({ ...query, id }, signal);
+      return await port.ask({ ...query, id }, timeout, signal);
     } finally {
       if (this.#retired.has(port) && port.idle) this.#drop(port);
     }
@@ -171,13 +180,12 @@ export class Exchange {
 
   async #port(server: InetAddress): Promise<Port> {
     if (this.#closed) throw this.#closed;
-    const key = `${server.address} ${server.port} ${server.scopeId ?? 0}`;
-    const known = this.#ports.get(key);
+    const known = this.#ports.get(server);
     if (known !== undefined && known.queries < QUERIES_PER_PORT) return known;
     if (known !== undefined) {
       this.#retired.add(known);
       if (known.idle) this.#drop(known);
-      this.#ports.delete(key);
+      this.#ports.delete(server);
     }
     const socket = openSocket(this.#source, server.family, SOCK.DGRAM);
     try {
@@ -187,7 +195,7 @@ export class Exchange {
       throw error;
     }
     const port = new Port(socket);
-    this.#ports.set(key, port);
+    this.#ports.set(server, port);
     return port;
   }
 

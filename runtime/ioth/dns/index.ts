@@ -12,8 +12,9 @@ export {
   parseMessage,
   serializeMessage,
 } from './message.ts';
-export { type Lookup, StackDns } from './promises.ts';
-export { type DnsRecord, type RecordType, TYPES } from './records.ts';
+export type { SocketSource } from './exchange.ts';
+export { type Lookup, type LookupCallback, StackDns } from './promises.ts';
+export { type DnsRecord, type RecordFields, type RecordType, TYPES } from './records.ts';
 export { type QueryOptions, Resolver, type ResolverOptions, reverseName } from './resolver.ts';
 export {
   type DnsClient,

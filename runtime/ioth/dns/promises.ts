@@ -48,13 +48,14 @@ function anyShape(record: DnsRecord): Record<string, unknown>[] {
   return [typeof shape === 'string' ? { value: shape, type } : { ...(shape as object), type }];
 }
 
-type Callback = (
+/** That of dns.lookup; with `all` it gets a list and no family. */
+export type LookupCallback = (
   error: NodeJS.ErrnoException | null,
   address: string | LookupAddress[],
   family?: number,
 ) => void;
 /** What node:net and node:dgram call; the latter gives only a family. */
-export type Lookup = (hostname: string, options: LookupOptions | number, callback: Callback) => void;
+export type Lookup = (hostname: string, options: LookupOptions | number, callback: LookupCallback) => void;
 
 /** The names of a stack, with the functions of node:dns/promises. */
 export class StackDns {

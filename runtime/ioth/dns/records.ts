@@ -24,7 +24,8 @@ export function typeCode(type: string): number | undefined {
 
 export const typeName = (code: number): RecordType => NAMES.get(code) ?? `TYPE${code}`;
 
-interface Common {
+/** What all records have. */
+export interface RecordFields {
   name: string;
   /** IN (1) unless said otherwise. */
   class?: number;
@@ -32,7 +33,8 @@ interface Common {
   ttl: number;
 }
 
-export type DnsRecord = Common &
+/** A resource record. */
+export type DnsRecord = RecordFields &
   (
     | { type: 'A' | 'AAAA'; address: string }
     | { type: 'NS' | 'CNAME' | 'PTR'; target: string }
@@ -54,7 +56,7 @@ export type DnsRecord = Common &
 
 export const CLASS_IN = 1;
 
-type Body = DnsRecord extends infer R ? (R extends DnsRecord ? Omit<R, keyof Common> : never) : never;
+type Body = DnsRecord extends infer R ? (R extends DnsRecord ? Omit<R, keyof RecordFields> : never) : never;
 
 /** Reads the data of a record, which are all that `reader` has. Names may point to what is before them. */
 function readBody(type: RecordType, reader: ByteReader): Body {

@@ -209,12 +209,12 @@ export class Resolver {
     const limited = <T>(use: (signal: AbortSignal) => Promise<T>): Promise<T> =>
       within(conf.timeout, signal, use);
     if (conf.tcp) return limited((limit) => this.#exchange.tcp(server, query, limit));
-    let reply = await limited((limit) => this.#exchange.udp(server, query, limit));
+    let reply = await this.#exchange.udp(server, query, conf.timeout, signal);
     const confused = reply.rcode === RCODE.FORMAT || reply.rcode === RCODE.NOT_IMPLEMENTED;
     if (confused && query.additionals.length > 0) {
       // A server from before EDNS (RFC 6891 §7).
       const plain = { ...query, additionals: [] };
-      reply = await limited((limit) => this.#exchange.udp(server, plain, limit));
+      reply = await this.#exchange.udp(server, plain, conf.timeout, signal);
     }
     if ((reply.flags & FLAG.TRUNCATED) === 0) return reply;
     return limited((limit) => this.#exchange.tcp(server, query, limit));

@@ -9,7 +9,9 @@ import type { IpAddress } from './address.ts';
 import {
   type Address,
   type Link,
+  type Neighbor,
   type Route,
+  NUD,
   IFA,
   IFA_F_NODAD,
   IFF,
@@ -17,9 +19,11 @@ import {
   RTM,
   parseAddress,
   parseLink,
+  parseNeighbor,
   parseRoute,
   serializeAddress,
   serializeLink,
+  serializeNeighbor,
   serializeRoute,
 } from './route.ts';
 import {
@@ -148,9 +152,14 @@ export class NetlinkClient {
     this.#act(RTM.DELROUTE, 0, this.#route(route));
   }
 
-  /** Makes a virtual link of `kind` (`bridge`, `dummy`, …), with index `index` unless that is 0. */
-  addLink(name: string, kind: string, index = 0): void {
-    const link = { ...emptyLink(index), name, kind };
+  /** Name of the interface `index`; ENODEV when there is none. */
+  nameOf(index: number): string {
+    return this.#link(emptyLink(index)).name ?? '';
+  }
+
+  /** Makes a virtual link of `kind` (`bridge`, `vde`, …), with index `index` unless that is 0, and the data of its kind. */
+  addLink(name: string, kind: string, index = 0, kindData?: Attribute[]): void {
+    const link = { ...emptyLink(index), name, kind, ...(kindData ? { kindData } : {}) };
     this.#act(RTM.NEWLINK, NLM_F.CREATE | NLM_F.EXCL, serializeLink(link));
   }
 
@@ -175,6 +184,32 @@ export class NetlinkClient {
       family: AF.UNSPEC, prefixLength: 0, table: 0, protocol: 0, scope: 0, type: 0, flags: 0, more: [],
     }; // prettier-ignore
     return this.#ask(RTM.GETROUTE, NLM_F.DUMP, serializeRoute(all)).map((m) => parseRoute(m.payload));
+  }
+
+  /** What is known about the hardware addresses of others. */
+  neighbors(): Neighbor[] {
+    const all = { family: AF.UNSPEC, index: 0, state: 0, flags: 0, type: 0, more: [] };
+    return this.#ask(RTM.GETNEIGH, NLM_F.DUMP, serializeNeighbor(all)).map((m) => parseNeighbor(m.payload));
+  }
+
+  /** Says who has an address on a link, for ever. */
+  addNeighbor(index: number, { family, bytes }: IpAddress, address: Uint8Array): void {
+    const neighbor = {
+      family,
+      index,
+      state: NUD.PERMANENT,
+      flags: 0,
+      type: 0,
+      destination: bytes,
+      address,
+      more: [],
+    };
+    this.#act(RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.REPLACE, serializeNeighbor(neighbor));
+  }
+
+  delNeighbor(index: number, { family, bytes }: IpAddress): void {
+    const neighbor = { family, index, state: 0, flags: 0, type: 0, destination: bytes, more: [] };
+    this.#act(RTM.DELNEIGH, 0, serializeNeighbor(neighbor));
   }
 
   #link(which: Link): Link {

@@ -19,6 +19,7 @@ export const RTM = {
   NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19,
   NEWADDR: 20, DELADDR: 21, GETADDR: 22,
   NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26,
+  NEWNEIGH: 28, DELNEIGH: 29, GETNEIGH: 30,
 } as const; // prettier-ignore
 
 /** Flags of a link (linux/if.h). */
@@ -36,6 +37,10 @@ export const IFA_F_DADFAILED = 8;
 export const IFA_F_TENTATIVE = 0x40;
 /** Attributes of a route (linux/rtnetlink.h). */
 export const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
+/** Attributes of a neighbour (linux/neighbour.h). */
+export const NDA = { DST: 1, LLADDR: 2 } as const;
+/** States of a neighbour. */
+export const NUD = { REACHABLE: 2, STALE: 4, PERMANENT: 0x80 } as const;
 /** Constants of routes that this client makes: table main, protocol boot, type unicast. */
 export const ROUTE = { TABLE_MAIN: 254, PROTO_BOOT: 3, UNICAST: 1 } as const;
 
@@ -84,6 +89,20 @@ export interface Route {
   gateway?: Uint8Array;
   outIndex?: number;
   priority?: number;
+  more: Attribute[];
+}
+
+/** struct ndmsg and its attributes: who has an address on a link. */
+export interface Neighbor {
+  family: number;
+  index: number;
+  /** A mask of NUD. */
+  state: number;
+  flags: number;
+  type: number;
+  destination?: Uint8Array;
+  /** Hardware address. */
+  address?: Uint8Array;
   more: Attribute[];
 }
 
@@ -229,6 +248,39 @@ export function serializeRoute(route: Route): Uint8Array {
       ...someWord(RTA.PRIORITY, route.priority),
       ...route.more,
     ],
+    header,
+  );
+}
+
+/** The payload of RTM_NEWNEIGH and its like. */
+export function parseNeighbor(payload: Uint8Array): Neighbor {
+  const view = headerOf(payload, 12, 'a neighbour');
+  const neighbor: Neighbor = {
+    family: view.getUint8(0),
+    index: view.getInt32(4, true),
+    state: view.getUint16(8, true),
+    flags: view.getUint8(10),
+    type: view.getUint8(11),
+    more: [],
+  };
+  neighbor.more = take(parseAttributes(payload, 12), {
+    [NDA.DST]: (a) => (neighbor.destination = a.data),
+    [NDA.LLADDR]: (a) => (neighbor.address = a.data),
+  });
+  return neighbor;
+}
+
+/** The inverse of {@link parseNeighbor}. */
+export function serializeNeighbor(neighbor: Neighbor): Uint8Array {
+  const header = new Uint8Array(12);
+  const view = viewOf(header);
+  view.setUint8(0, neighbor.family);
+  view.setInt32(4, neighbor.index, true);
+  view.setUint16(8, neighbor.state, true);
+  view.setUint8(10, neighbor.flags);
+  view.setUint8(11, neighbor.type);
+  return serializeAttributes(
+    [...some(NDA.DST, neighbor.destination), ...some(NDA.LLADDR, neighbor.address), ...neighbor.more],
     header,
   );
 }

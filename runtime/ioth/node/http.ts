@@ -52,10 +52,9 @@ export function stackHttp(context: NodeContext): StackHttp {
   const create = http.createServer as (...args: unknown[]) => http.Server;
   return {
     agent,
-    request: ((...args: unknown[]) => request(...through(args))),
-    get: ((...args: unknown[]) => get(...through(args))),
-    createServer: ((...args: unknown[]) =>
-      attachServer(context, create(...args))),
+    request: (...args: unknown[]) => request(...through(args)),
+    get: (...args: unknown[]) => get(...through(args)),
+    createServer: (...args: unknown[]) => attachServer(context, create(...args)),
   };
 }
 

@@ -35,8 +35,7 @@ export class CallQueue {
   #readiness: Readiness | undefined;
   #ended: Error | undefined;
   #burst = 0;
-  /** Whether a call that waits keeps the program alive. */
-  keepsAlive = true;
+  #keepsAlive = true;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -60,6 +59,12 @@ export class CallQueue {
     if (result === EAGAIN) result = await this.#wait(direction, attempt, options.signal);
     if (result < 0) throw failed(what, result);
     return result;
+  }
+
+  /** Whether a call that waits keeps the program alive. */
+  keepAlive(yes: boolean): void {
+    this.#keepsAlive = yes;
+    if (this.#readiness) this.#update();
   }
 
   /** Rejects all calls, now and later, with `error`. Idempotent. */
@@ -101,7 +106,7 @@ export class CallQueue {
     const { read, write } = this.#calls;
     const wanted = (read.length > 0 ? READY.READ : 0) | (write.length > 0 ? READY.WRITE : 0);
     if (wanted !== 0) this.#readiness ??= new (native().Readiness)(this.#fd, (events) => this.#ready(events));
-    this.#readiness?.want(wanted, this.keepsAlive);
+    this.#readiness?.want(wanted, this.#keepsAlive);
   }
 
   #ready(events: number): void {

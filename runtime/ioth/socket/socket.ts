@@ -241,7 +241,13 @@ export class Socket {
 
   /** From now on a call that waits does not keep the program alive. */
   unref(): this {
-    this.#queue.keepsAlive = false;
+    this.#queue.keepAlive(false);
+    return this;
+  }
+
+  /** Takes {@link unref} back. */
+  ref(): this {
+    this.#queue.keepAlive(true);
     return this;
   }
 
