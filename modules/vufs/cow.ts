@@ -22,6 +22,8 @@ import { PRIVATE, removeAll, Whiteouts } from './whiteouts.ts';
 const [ENOENT, ENOTDIR, ELOOP] = [-ERRNO['ENOENT']!, -ERRNO['ENOTDIR']!, -ERRNO['ELOOP']!];
 const AT_REMOVEDIR = 0x200;
 const AT_EMPTY_PATH = 0x1000;
+/** Names of directories that are remembered. */
+const MOST_ABSENT = 10_000;
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 /** Refusals of the lower tree on which mincow makes a copy. */
@@ -40,6 +42,9 @@ export class CowTree implements FileTree {
   readonly #lower: FileTree;
   readonly #minimal: boolean;
   readonly #whiteouts: Whiteouts;
+  /** Directories that the upper directory is known not to have. */
+  readonly #absent = new Set<string>();
+  #version = 0;
 
   /** `upper` and `lower` belong to whoever has made them. EBUSY where `upper` is in use already. */
   constructor(upper: Layer, lower: FileTree, { readOnly, minimal }: CowOptions) {
@@ -54,11 +59,21 @@ export class CowTree implements FileTree {
     this.#whiteouts.close();
   }
 
+  /** Changes with everything that may change a listing. A lower tree that changes by itself has no number: NaN. */
+  get version(): number {
+    return this.#version + (this.#lower.version ?? NaN);
+  }
+
+  #changed(): void {
+    this.#version++;
+    this.#absent.clear();
+  }
+
   // -- Looking -------------------------------------------------------------------------------------------------
 
   find(path: string, stat: Buffer): Place | number {
     if (Whiteouts.owns(path)) return ENOENT;
-    const upper = native().look(this.#upper.fd, path, stat);
+    const upper = this.#lookUpper(path, stat);
     if (upper >= 0) return this.#inUpper(path);
     if (upper !== ENOENT) return upper;
     const lower = this.#findLower(path, stat);
@@ -67,6 +82,17 @@ export class CowTree implements FileTree {
       return this.#upperHasDirectory(directoryOf(path)) ? ENOENT : lower;
     }
     return lower;
+  }
+
+  #lookUpper(path: string, stat: Buffer): number {
+    const directory = directoryOf(path);
+    if (directory !== '' && this.#absent.has(directory)) return ENOENT;
+    const result = native().look(this.#upper.fd, path, stat);
+    if (result === ENOENT && directory !== '' && native().look(this.#upper.fd, directory, stat) === ENOENT) {
+      if (this.#absent.size >= MOST_ABSENT) this.#absent.clear();
+      this.#absent.add(directory);
+    }
+    return result;
   }
 
   /** What the lower tree has that is not hidden; the copy, where a file with several names has been copied. */
@@ -94,7 +120,7 @@ export class CowTree implements FileTree {
 
   #upperHasDirectory(path: string): boolean {
     const stat = Buffer.alloc(STAT_SIZE);
-    return native().look(this.#upper.fd, path, stat) >= 0 && isDirectory(stat);
+    return !this.#absent.has(path) && this.#lookUpper(path, stat) >= 0 && isDirectory(stat);
   }
 
   #inUpper(path: string): Place {
@@ -134,6 +160,7 @@ export class CowTree implements FileTree {
 
   create<T>(path: string, act: (place: Place) => T): T {
     this.#requireChangeable();
+    this.#changed();
     if (Whiteouts.owns(path)) throw new Errno('EPERM');
     const above = directoryOf(path);
     const inLower = this.#minimal && !this.#whiteouts.hides(path) && !this.#upperHas(above) && above !== '';
@@ -146,6 +173,7 @@ export class CowTree implements FileTree {
 
   remove(path: string, directory: boolean): void {
     this.#requireChangeable();
+    this.#changed();
     if (path === '') throw new Errno('EBUSY');
     if (directory && this.#isFull(path)) throw new Errno('ENOTEMPTY');
     const upper = this.#upperHas(path);
@@ -174,6 +202,7 @@ export class CowTree implements FileTree {
 
   rename(from: string, to: string, flags: number): void {
     this.#requireChangeable();
+    this.#changed();
     const [fromStat, toStat] = [Buffer.alloc(STAT_SIZE), Buffer.alloc(STAT_SIZE)];
     const source = this.find(from, fromStat);
     const target = this.find(to, toStat);
@@ -258,6 +287,7 @@ export class CowTree implements FileTree {
       try {
         copyObject(from, stat, work, empty);
         if (place.isRegular(stat) && linksOf(stat) > 1) this.#whiteouts.addCopy(keyOf(stat), work.path);
+        this.#changed();
         this.#keepingTimes(above, () => moveWithin(work, this.#inUpper(path), RENAME_NOREPLACE));
       } catch (error) {
         if (this.#upperHas(work.path)) removeAll(this.#upper, work.path);

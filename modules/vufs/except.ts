@@ -16,6 +16,9 @@ export class Except implements FileTree {
   get readOnly(): boolean {
     return this.#tree.readOnly;
   }
+  get version(): number {
+    return this.#tree.version ?? NaN;
+  }
   excludes(path: string): boolean {
     return this.#paths.some((each) => path.startsWith(each) && (path[each.length] ?? '/') === '/');
   }

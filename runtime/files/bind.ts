@@ -13,6 +13,7 @@ export class BindTree implements FileTree {
   readonly layers: readonly Layer[];
   readonly readOnly: boolean;
   readonly layer: Layer;
+  readonly version = 0;
 
   constructor(layer: Layer, readOnly: boolean) {
     this.layer = layer;

@@ -17,6 +17,10 @@ export class SubTree implements FileTree {
     this.readOnly = readOnly || tree.readOnly;
   }
 
+  get version(): number {
+    return this.#tree.version ?? NaN;
+  }
+
   #at(path: string): string {
     return this.#root === '' || path === '' ? this.#root + path : join(this.#root, path);
   }

@@ -1,5 +1,5 @@
 import type { Handler } from './handler.ts';
-import { connectHandlers } from './connect.ts';
+import { bindHandlers, connectHandlers } from './connect.ts';
 import { deviceHandlers, withDevices } from './device.ts';
 import { execHandlers } from './exec/index.ts';
 import { mountHandlers } from './mount.ts';
@@ -11,6 +11,7 @@ import { vuHandlers } from './vu.ts';
 
 /** Who answers which call. A call that is not here is never trapped. */
 export const handlers: Partial<Record<SyscallName, Handler>> = {
+  ...bindHandlers,
   ...connectHandlers,
   ...execHandlers,
   ...mountHandlers,

@@ -1,5 +1,5 @@
 /** Groups of system calls that modules subscribe to. */
-import { connectHandlers } from './connect.ts';
+import { bindHandlers, connectHandlers } from './connect.ts';
 import { execHandlers } from './exec/index.ts';
 import { netdeviceHandlers } from './netdevice.ts';
 import { pathHandlers, treeHandlers } from './path/index.ts';
@@ -16,7 +16,7 @@ const GROUPS = {
   /** the calls that execute programs, for views in which there are programs that the host does not have there */
   '%exec': names(execHandlers),
   /** what trees of files need: every call that names files, executes or lists them, or says how they are made */
-  '%tree': names({ ...pathHandlers, ...treeHandlers, ...execHandlers, ...identityHandlers, ...connectHandlers }),
+  '%tree': names({ ...pathHandlers, ...treeHandlers, ...execHandlers, ...identityHandlers, ...bindHandlers, ...connectHandlers }),
   /** what stacks need: sockets, and the files in which programs look for the network */
   '%network': names({ ...socketHandlers, ...connectHandlers, ...netdeviceHandlers, ...pathHandlers }),
 } as const satisfies Record<string, readonly SyscallName[]>;

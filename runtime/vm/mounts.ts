@@ -90,6 +90,8 @@ export interface FileTree {
   link(from: string, to: string): void;
   /** The entries of a directory that no single real directory has, "." and ".." not among them; else undefined. */
   list(path: string): DirectoryEntry[] | undefined;
+  /** Another number when `list` may have become another; without it, nothing is remembered of answers. */
+  readonly version?: number;
   /** True where the path is not the tree's: the view below it is seen there (`except=`). */
   excludes?(path: string): boolean;
 }

@@ -11,6 +11,7 @@ import { entriesOf, procLink, STAT_SIZE } from '../../files/place.ts';
 import { native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
 import type { DirectoryEntry, FileTree } from '../../vm/mounts.ts';
+import type { View } from '../../vm/view.ts';
 import type { Handler } from '../handler.ts';
 import { PASS, type Outcome } from '../outcome.ts';
 import { SYS } from '../table.ts';
@@ -153,6 +154,10 @@ function placedListing(call: Call, path: string, text: string, fresh: boolean): 
   return placed;
 }
 
+/** Directories that turned out to be just the real ones, as long as nothing changes. */
+const plain = new WeakMap<readonly string[], Map<string, number>>();
+const MOST_PLAIN = 20_000;
+
 export const getdents64: Handler = (call): Outcome => {
   const { view } = call.process;
   if (view.mounts.list().length === 0) return PASS;
@@ -161,12 +166,19 @@ export const getdents64: Handler = (call): Outcome => {
   const path = seenAs(view, text) ?? text;
   const { tree } = view.mounts.covering(path) ?? {};
   if (tree === undefined && mountsIn(call, path).length === 0) return PASS;
+  const known = plainOf(view);
+  const version = tree?.version ?? NaN;
+  if (known.get(text) === version) return PASS;
   const fd = check(native().syscall(SYS.pidfd_getfd, call.process.pidfd, call.int(0), 0));
   try {
     const from = native().syscall(SYS.lseek, fd, 0, SEEK_CUR);
     if (from < 0) return PASS;
     const entries = placedListing(call, path, text, from === 0);
-    if (!entries) return PASS;
+    if (!entries) {
+      if (known.size >= MOST_PLAIN) known.clear();
+      if (!Number.isNaN(version)) known.set(text, version);
+      return PASS;
+    }
     const { bytes, next } = encode(entries, from, call.arg(2) >>> 0);
     if (bytes.length > 0) call.write(call.arg(1), bytes);
     if (next !== from) check(native().syscall(SYS.lseek, fd, next, SEEK_SET));
@@ -175,6 +187,13 @@ export const getdents64: Handler = (call): Outcome => {
     closeFd(fd);
   }
 };
+
+function plainOf(view: View): Map<string, number> {
+  const key = view.prefixes();
+  const known = plain.get(key) ?? new Map<string, number>();
+  plain.set(key, known);
+  return known;
+}
 
 /** getcwd(2): the path that the view has the directory at. */
 export const getcwd: Handler = (call): Outcome => {

@@ -35,10 +35,13 @@ export function openTree(call: Call, target: TreeTarget, flags: number, mode: nu
   const fd = asCaller(call, () => openFor(call, target, flags, mode));
   if (typeof fd !== 'number') return fd;
   const cloexec = (flags & O.CLOEXEC) !== 0;
-  if (!(flags & O.PATH)) return inject(fd, cloexec);
+  if (!(flags & O.PATH) || !isPathDescriptor(fd)) return inject(fd, cloexec);
   // The kernel does not let a descriptor of this kind be put into others: the caller copies one that it is lent.
   return rewrite(SYS.fcntl, [LENT, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0], { lend: fd });
 }
+
+const F_GETFL = 3;
+const isPathDescriptor = (fd: number): boolean => (native().syscall(SYS.fcntl, fd, F_GETFL) & O.PATH) !== 0;
 
 function openFor(call: Call, target: TreeTarget, flags: number, mode: number): number | Promise<Outcome> {
   const { place, stat, slash } = target;
@@ -47,7 +50,7 @@ function openFor(call: Call, target: TreeTarget, flags: number, mode: number): n
   if (slash && flags & O.CREAT && !(flags & O.PATH)) refuseSlash(call, target, flags);
   if (!place) return makeFile(call, target, flags, mode);
   if (slash && !isDirectory(stat)) throw new Errno('ENOTDIR');
-  if (flags & O.PATH) return openPath(place, stat, flags);
+  if (flags & O.PATH) return openPath(place, stat, flags, true);
   if (flags & O.CREAT && flags & O.EXCL) throw new Errno('EEXIST');
   if (isLink(stat)) throw new Errno(flags & O.DIRECTORY ? 'ENOTDIR' : 'ELOOP');
   if (isDirectory(stat) && (writes(flags) || flags & O.CREAT)) throw new Errno('EISDIR');
@@ -69,8 +72,17 @@ export function openAt({ layer, path }: Place, flags: number): number {
   return native().syscall(SYS.openat, AT_FDCWD, `/proc/self/fd/${layer.fd}`, mine);
 }
 
-function openPath({ layer, path }: Place, stat: Buffer, flags: number): number {
+/**
+ * With `forGuest` a directory is opened for reading where that is possible, because a descriptor of O_PATH cannot be
+ * put into the guest, and takes it a far way to get.
+ */
+function openPath(place: Place, stat: Buffer, flags: number, forGuest = false): number {
+  const { layer, path } = place;
   if (flags & O.DIRECTORY && !isDirectory(stat)) throw new Errno('ENOTDIR');
+  if (forGuest && isDirectory(stat)) {
+    const fd = openAt(place, O.DIRECTORY);
+    if (fd >= 0) return fd;
+  }
   if (path === '') return check(native().syscall(SYS.fcntl, layer.fd, F_DUPFD_CLOEXEC, 3));
   return check(native().openBeneath(layer.fd, path, O.PATH | O.CLOEXEC | O.NOFOLLOW | (flags & O.DIRECTORY), 0));
 }
