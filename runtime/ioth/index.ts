@@ -33,6 +33,7 @@ export {
   socket,
 } from './library.ts';
 export * from './netlink/index.ts';
+export * from './netlink/server/index.ts';
 export { sharedHost } from './newstack.ts';
 export type { Dispatcher, StackHttp } from './node/http.ts';
 export type { ConnectOptions, StackNet } from './node/net.ts';

@@ -1,5 +1,5 @@
 /** Autoconfiguration, with dnsmasq, radvd and slirp as peers. */
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CONFIGURED, type ApplyOptions } from '../../runtime/ioth/config/index.ts';
@@ -16,6 +16,7 @@ import {
 } from '../../runtime/ioth/index.ts';
 import { until } from '../helpers/exec.ts';
 import { newPeer, type Peer } from '../helpers/peer.ts';
+import { sanitized } from '../helpers/tree.ts';
 
 const NET = 'switch://';
 /** Short waits, because nobody answers late here. */
@@ -227,11 +228,14 @@ describe('router discovery', () => {
   });
 });
 
-describe('slirp', () => {
-  it.runIf(existsSync('/usr/lib/x86_64-linux-gnu/vdeplug'))('gives all that auto4 asks for', async () => {
-    const own = await newStackc('stack=vdestack,vnl=slirp://,auto4', host);
-    expect(addresses(own).filter((each) => each.startsWith('10.0.2.'))).toHaveLength(1);
-    expect(own.resolvConf).toContain('nameserver 10.0.2.3');
-    await own.close();
+// A sanitizer does not let libvdeplug load its modules (RTLD_DEEPBIND).
+if (!sanitized) {
+  describe('slirp', () => {
+    it('gives all that auto4 asks for', async () => {
+      const own = await newStackc('stack=vdestack,vnl=slirp://,auto4', host);
+      expect(addresses(own).filter((each) => each.startsWith('10.0.2.'))).toHaveLength(1);
+      expect(own.resolvConf).toContain('nameserver 10.0.2.3');
+      await own.close();
+    });
   });
-});
+}
