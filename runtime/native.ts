@@ -86,6 +86,14 @@ export interface ParkingLot {
   close(): void;
 }
 
+/** Takes the requests of a FUSE file system of one file, and answers those that need no device. */
+export interface FuseFront {
+  /** Bytes of the file, and FOPEN_* flags for those that are opened from now on. */
+  set(size: number, openFlags: number): void;
+  /** To be called before the descriptor is closed. */
+  close(): void;
+}
+
 /** Watches a descriptor, which it does not own. Does not keep the process alive. */
 export interface Readiness {
   /** From now on `onReady` is called as long as one of `events` holds: 1 readable, 2 writable; 0 for none. */
@@ -203,6 +211,12 @@ export interface NativeAddon {
   /** `onEnd` is called once for each ticket, unless the lot is closed before. */
   ParkingLot: new (onEnd: (ticket: number, end: ParkingEnd) => void) => ParkingLot;
   /** `onEnd` is called once for each ticket; `result` is that of the call, for 'done'. */
+  /**
+   * Serves `fd` (/dev/fuse, not blocking) in a thread. `onRequest` gets READ,
+   * WRITE, FSYNC, POLL, INTERRUPT, which it answers by writing to `fd`, and OPEN (with the handle that was given) and
+   * RELEASE, which are answered; null when the file system has ended.
+   */
+  FuseFront: new (fd: number, onRequest: (request: Buffer | null, handle: number) => void) => FuseFront;
   /** `onReady` gets the events that hold. An error or a hangup counts as all that are watched. */
   Readiness: new (fd: number, onReady: (events: number) => void) => Readiness;
   Rewriter: new (onEnd: (ticket: number, end: RewriteEnd, result: number) => void) => Rewriter;
