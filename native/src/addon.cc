@@ -3,6 +3,7 @@
 
 #include "door.h"
 #include "files.h"
+#include "fuse_front.h"
 #include "memory.h"
 #include "notify.h"
 #include "park.h"
@@ -28,6 +29,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_files(env, exports);
   init_watcher(env, exports);
   init_park(env, exports);
+  init_fuse_front(env, exports);
   init_readiness(env, exports);
   init_rewrite(env, exports);
 #ifdef UMVU_HAS_NET

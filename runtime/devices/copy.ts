@@ -181,7 +181,8 @@ export const copyCarrier: MakeCarrier = (device: MountedDevice): Carrier => {
         copy.catch(() => copies.delete(part.number));
       }
       // What was written to other parts may be in this one too.
-      for (const other of copies.values()) if (other !== copy) await (await other).writeBack();
+      for (const other of copies.values())
+        if (other !== copy) await (await other.catch(() => undefined))?.writeBack();
       return (await copy).open(opening.flags);
     },
     async close() {
