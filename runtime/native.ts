@@ -86,6 +86,14 @@ export interface ParkingLot {
   close(): void;
 }
 
+/** Takes the requests of a FUSE file system of one file, and answers those that need no device. */
+export interface FuseFront {
+  /** Bytes of the file, and FOPEN_* flags for those that are opened from now on. */
+  set(size: number, openFlags: number): void;
+  /** To be called before the descriptor is closed. */
+  close(): void;
+}
+
 /** A system call that a guest makes in the place of a trapped one; see native/src/rewritten_call.h. */
 export interface Substitute {
   readonly nr: number;
@@ -205,6 +213,12 @@ export interface NativeAddon {
   ProcessWatcher: new (onEnd: (pid: number) => void) => ProcessWatcher;
   /** `onEnd` is called once for each ticket, unless the lot is closed before. */
   ParkingLot: new (onEnd: (ticket: number, end: ParkingEnd) => void) => ParkingLot;
+  /**
+   * Serves `fd` (/dev/fuse, not blocking) in a thread. `onRequest` gets READ,
+   * WRITE, FSYNC, POLL, INTERRUPT, which it answers by writing to `fd`, and OPEN (with the handle that was given) and
+   * RELEASE, which are answered; null when the file system has ended.
+   */
+  FuseFront: new (fd: number, onRequest: (request: Buffer | null, handle: number) => void) => FuseFront;
   /** `onReady` gets the events that hold. An error or a hangup counts as all that are watched. */
   Readiness: new (fd: number, onReady: (events: number) => void) => Readiness;
   /** `onEnd` is called once for each ticket; `result` is that of the call, for 'done'. */

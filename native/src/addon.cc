@@ -3,6 +3,7 @@
 
 #include "door.h"
 #include "files.h"
+#include "fuse_front.h"
 #ifdef UMVU_LWIP
 #include "lwip/binding.h"
 #endif
@@ -31,6 +32,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_files(env, exports);
   init_watcher(env, exports);
   init_park(env, exports);
+  init_fuse_front(env, exports);
   init_socket(env, exports);
   init_rewrite(env, exports);
 #ifdef UMVU_HAS_NET

@@ -20,6 +20,8 @@ const READABLE = 1;
 const F_SETLEASE = 1024;
 const F_WRLCK = 1;
 const F_UNLCK = 2;
+/** Guests' changes are told apart by sectors. */
+const SECTOR = 512;
 /** Bytes that are compared and copied at once. */
 const CHUNK = 64 * 1024;
 /** Milliseconds from a write to its copy. */
@@ -28,12 +30,33 @@ const DELAY = 50;
 const MOST_BYTES = 2 ** 32;
 const NO_CALL = { pid: 0, signal: new AbortController().signal };
 
+function readAt(fd: number, offset: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  check(native().syscall(SYS.pread64, fd, bytes, length, offset));
+  return bytes;
+}
+
+/** Ranges of sectors, in bytes, in which two buffers of the same length differ. */
+function changes(a: Buffer, b: Buffer): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (let from = 0; from < a.length; from += SECTOR) {
+    const to = Math.min(a.length, from + SECTOR);
+    if (a.subarray(from, to).equals(b.subarray(from, to))) continue;
+    const last = ranges.at(-1);
+    if (last?.[1] === from) last[1] = to;
+    else ranges.push([from, to]);
+  }
+  return ranges;
+}
+
 /** A part in memory. */
 class Copy {
   readonly #part: MountedPart;
   readonly #file: OpenFile;
   readonly #size: number;
   readonly fd: number;
+  /** What the device has, as far as we know: the difference is what guests have written. */
+  readonly #base: number;
   readonly identity: string;
   readonly #inotify: number;
   readonly #readiness: Readiness;
@@ -51,6 +74,7 @@ class Copy {
     const made = memoryFile(part.owner.definition.name, part.size);
     this.fd = openAgain(made, OPEN.RDWR);
     closeFd(made);
+    this.#base = memoryFile('base', part.size);
     this.identity = part.owner.table.add(this.fd, { part, exclusive: true });
     this.#inotify = check(native().syscall(SYS.inotify_init1, IN_NONBLOCK_CLOEXEC));
     const path = `/proc/self/fd/${this.fd}`;
@@ -59,9 +83,16 @@ class Copy {
     this.#readiness.want(READABLE, false);
   }
 
-  #changed(): void {
+  /** Takes what inotify has to tell. */
+  #hadEvents(): boolean {
     const events = Buffer.alloc(4096);
-    while (native().syscall(SYS.read, this.#inotify, events, events.length) > 0) this.#dirty = true;
+    let had = false;
+    while (native().syscall(SYS.read, this.#inotify, events, events.length) > 0) had = true;
+    return had;
+  }
+
+  #changed(): void {
+    this.#dirty = this.#hadEvents() || this.#dirty;
     this.#timer ??= setTimeout(() => void this.writeBack(), DELAY).unref();
   }
 
@@ -82,12 +113,16 @@ class Copy {
   }
 
   async #refresh(): Promise<void> {
-    await this.#compare((offset, ours, theirs) =>
-      ours.equals(theirs) ? undefined : writeAt(this.fd, theirs, offset),
-    );
+    for (let offset = 0; offset < this.#size; offset += CHUNK) {
+      const theirs = Buffer.alloc(Math.min(CHUNK, this.#size - offset));
+      const got = (await this.#file.read?.(theirs, offset, NO_CALL)) ?? 0;
+      this.#part.owner.count(got, theirs.length);
+      for (const fd of [this.fd, this.#base]) {
+        if (!readAt(fd, offset, theirs.length).equals(theirs)) writeAt(fd, theirs, offset);
+      }
+    }
     // These changes were ours.
-    const events = Buffer.alloc(4096);
-    while (native().syscall(SYS.read, this.#inotify, events, events.length) > 0);
+    this.#hadEvents();
   }
 
   writeBack(): Promise<void> {
@@ -97,11 +132,17 @@ class Copy {
   async #writeBack(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (!this.#dirty) return;
+    if (!this.#hadEvents() && !this.#dirty) return;
     this.#dirty = false;
-    await this.#compare(async (offset, ours, theirs) => {
-      if (!ours.equals(theirs)) await this.#file.write?.(ours, offset, NO_CALL);
-    });
+    for (let offset = 0; offset < this.#size; offset += CHUNK) {
+      const length = Math.min(CHUNK, this.#size - offset);
+      const [ours, before] = [readAt(this.fd, offset, length), readAt(this.#base, offset, length)];
+      for (const [from, to] of ours.equals(before) ? [] : changes(ours, before)) {
+        const bytes = ours.subarray(from, to);
+        await this.#file.write?.(bytes, offset + from, NO_CALL);
+        writeAt(this.#base, bytes, offset + from);
+      }
+    }
     await this.#file.sync?.();
   }
 
@@ -114,16 +155,6 @@ class Copy {
     return done;
   }
 
-  async #compare(act: (offset: number, ours: Buffer, theirs: Buffer) => void | Promise<void>): Promise<void> {
-    for (let offset = 0; offset < this.#size; offset += CHUNK) {
-      const length = Math.min(CHUNK, this.#size - offset);
-      const [ours, theirs] = [Buffer.alloc(length), Buffer.alloc(length)];
-      check(native().syscall(SYS.pread64, this.fd, ours, length, offset));
-      this.#part.owner.count((await this.#file.read?.(theirs, offset, NO_CALL)) ?? 0, length);
-      await act(offset, ours, theirs);
-    }
-  }
-
   async close(): Promise<void> {
     this.#changed();
     await this.writeBack().catch(() => undefined);
@@ -131,6 +162,7 @@ class Copy {
     this.#readiness.close();
     closeFd(this.#inotify);
     closeFd(this.fd);
+    closeFd(this.#base);
     await this.#part.owner.tell('close', () => this.#file.close?.());
   }
 }
@@ -148,6 +180,9 @@ export const copyCarrier: MakeCarrier = (device: MountedDevice): Carrier => {
         copies.set(part.number, (copy = device.ask(() => start(part, opening))));
         copy.catch(() => copies.delete(part.number));
       }
+      // What was written to other parts may be in this one too.
+      for (const other of copies.values())
+        if (other !== copy) await (await other.catch(() => undefined))?.writeBack();
       return (await copy).open(opening.flags);
     },
     async close() {

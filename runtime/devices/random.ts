@@ -14,45 +14,42 @@ import { pumpCarrier } from './pump.ts';
 /** A FUSE file system for each part that has been opened. */
 class FuseCarrier implements Carrier {
   readonly #device: MountedDevice;
-  readonly #servers = new Map<number, Promise<FuseServer>>();
+  readonly #servers = new Map<number, FuseServer>();
   readonly #identities: string[] = [];
 
   constructor(device: MountedDevice) {
     this.#device = device;
   }
 
-  server(part: MountedPart): Promise<FuseServer> {
+  /** Throws Errno where FUSE cannot be used. */
+  server(part: MountedPart): FuseServer {
     let server = this.#servers.get(part.number);
-    if (!server) this.#servers.set(part.number, (server = this.#start(part)));
+    if (server) return server;
+    const made = new FuseServer(part);
+    this.#servers.set(part.number, (server = made));
+    const carried = { part, exclusive: true, file: (fd: number) => made.fileOf(fd) };
+    this.#identities.push(this.#device.table.add(made.file, carried));
     return server;
   }
 
-  async #start(part: MountedPart): Promise<FuseServer> {
-    const server = await FuseServer.start(part);
-    this.#identities.push(
-      this.#device.table.add(server.file, { part, exclusive: true, file: (fd) => server.fileOf(fd) }),
-    );
-    return server;
-  }
-
-  async open(part: MountedPart, opening: Parameters<Carrier['open']>[1]): Promise<number> {
-    return (await this.server(part)).open(opening);
+  open(part: MountedPart, opening: Parameters<Carrier['open']>[1]): Promise<number> {
+    return this.server(part).open(opening);
   }
 
   wake(): void {
-    for (const server of this.#servers.values()) void server.then((started) => started.wake());
+    for (const server of this.#servers.values()) server.wake();
   }
 
-  async close(): Promise<void> {
+  close(): void {
     for (const identity of this.#identities) this.#device.table.remove(identity);
-    for (const server of this.#servers.values()) (await server.catch(() => undefined))?.close();
+    for (const server of this.#servers.values()) server.close();
   }
 }
 
-export const randomCarrier: MakeCarrier = async (device) => {
+export const randomCarrier: MakeCarrier = (device) => {
   const carrier = new FuseCarrier(device);
   try {
-    await carrier.server(device.part(0));
+    carrier.server(device.part(0));
     return carrier;
   } catch (error) {
     if (!(error instanceof Errno)) throw error;

@@ -14,7 +14,7 @@ const GROUPS = {
   /** every call that takes a path */
   '%path': names(pathHandlers),
   /** the calls that execute programs, for views in which there are programs that the host does not have there */
-  '%exec': names(execHandlers),
+  '%exec': names({ ...execHandlers, ...identityHandlers }),
   /** what trees of files need: every call that names files, executes or lists them, or says how they are made */
   '%tree': names({ ...pathHandlers, ...treeHandlers, ...execHandlers, ...identityHandlers, ...bindHandlers, ...connectHandlers }),
   /** what stacks need: sockets, and the files in which programs look for the network */

@@ -181,6 +181,20 @@ describe('permissions, and what is in use', () => {
     expect(stderr.match(/has .*\/d open/g)).toHaveLength(4);
   });
 
+  it('the supervisor looks at files that it serves itself', async () => {
+    // With a tree mounted, paths of /proc/self/fd are followed by the supervisor.
+    const { stdout, stderr, timedOut } = await inside(
+      `${DISK} mkdir tree; vumount -t vufs $PWD/tree /mnt; vumount -t vudevpartx $PWD/disk.img $PWD/d
+       exec 3<>d1; echo hello >&3; head -c 3 <&3 >/dev/null; fd=/proc/self/fd/3
+       stat -L -c %s $fd; head -c 2 $fd; cat /dev/stdin <d1 | head -c 5; echo; ls -lL /proc/self/fd | wc -l; realpath -q $fd | wc -l
+       truncate -s 1 $fd; touch $fd; cd $fd; ln -s $fd link; head -c 2 link; echo; echo end`,
+      {},
+      ['vufs'],
+    );
+    expect({ timedOut, lines: stdout.split('\n').length }, stderr).toEqual({ timedOut: false, lines: 7 });
+    expect(stdout).toMatch(/^8388608\nhehello\n[^]*\nhe\nend\n$/);
+  });
+
   it('seeking, positions of several openers, mapping, poll', async () => {
     const program = `
 import mmap, os, select

@@ -15,7 +15,7 @@ const PROGRAM = tapProgram('fs-random');
 const SEEDS = process.env['UMVU_TEST_SEED']?.split(',').map(Number) ?? [1, 2, 3];
 const OPERATIONS = Number(process.env['UMVU_TEST_OPERATIONS'] ?? 1500);
 /** Runs that are spent on making a failing sequence shorter. */
-const MOST_TRIES = Number(process.env['UMVU_TEST_TRIES'] ?? 60);
+const MOST_TRIES = Number(process.env['UMVU_TEST_TRIES'] ?? 25);
 
 type Kind = 'bind' | 'merge' | 'cow';
 

@@ -1,101 +1,74 @@
 /**
  * Serves one file of a device by FUSE. The kernel asks for every read and write, so positions, several openers,
- * signals and errors are as for a driver in the kernel. Nothing here may touch the file in a way that waits for an
- * answer: it would be our own.
+ * signals and errors are as for a driver in the kernel. What needs no device is answered in a thread of the addon
+ * (native/src/fuse_front.cc), so that this thread may open, close and look at the file as any other.
  */
-import { close, existsSync, fsync, open } from 'node:fs';
+import { existsSync, fsync } from 'node:fs';
 import { Errno, ERRNO } from '../../errno.ts';
-import { native, type Readiness } from '../../native.ts';
+import { native, type FuseFront } from '../../native.ts';
 import { SYS } from '../../syscalls/table.ts';
 import { openCall, type Opening } from '../carrier.ts';
 import type { DeviceCall, OpenFile } from '../define.ts';
 import type { MountedPart } from '../mounted.ts';
-import { closeFd, OPEN } from '../sys.ts';
+import { closeFd, OPEN, openAgain } from '../sys.ts';
 import { mountFuse } from './mount.ts';
 import * as wire from './wire.ts';
 
-const READABLE = 1;
-/** Requests that are taken before other events get their turn. */
-const BATCH = 32;
 const ANY_EVENT = 0x0145; // POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 const EINTR = -ERRNO['EINTR']!;
-const ENOSYS = -ERRNO['ENOSYS']!;
-const ENODEV = -ERRNO['ENODEV']!;
 
-/** A request that is being answered. */
-interface Pending {
-  readonly abort: AbortController;
+/** What the kernel has a handle of. */
+interface Handle {
+  /** What the device returned, once it has. */
+  file: OpenFile | undefined;
+  readonly opened: Promise<OpenFile>;
 }
 
 /** See the file. */
 export class FuseServer {
   readonly #part: MountedPart;
   readonly #server: number;
-  readonly #file: number;
-  readonly #readiness: Readiness;
-  readonly #files = new Map<number, OpenFile>();
-  /** Files whose descriptor is being made. */
+  readonly #front: FuseFront;
+  /** The file, opened with O_PATH, for telling which descriptors are of it. */
+  readonly file: number;
+  readonly #handles = new Map<number, Handle>();
+  /** Files that we have opened for guests and whose handles are not told yet. */
   readonly #expected: OpenFile[] = [];
-  readonly #pending = new Map<bigint, Pending>();
+  /** Requests that are being answered. */
+  readonly #pending = new Map<bigint, AbortController>();
   /** Poll handles of the kernel that wait for wake(). */
   readonly #waiting = new Set<bigint>();
-  readonly #room = Buffer.allocUnsafe(wire.REQUEST_ROOM);
-  #lastHandle = 0;
-  #opening: Promise<unknown> = Promise.resolve();
   #closed = false;
   /** Gets the file of the next fsync(2) that a thread of ours makes. */
   #sought: ((file: OpenFile) => void) | undefined;
+  #seeking: Promise<unknown> = Promise.resolve();
 
-  /** Throws Errno where FUSE cannot be used. Use {@link FuseServer.start}. */
-  private constructor(part: MountedPart) {
+  /** Throws Errno where FUSE cannot be used. */
+  constructor(part: MountedPart) {
     this.#part = part;
     const { server, file } = mountFuse(part.owner.mounter);
     this.#server = server;
-    this.#file = file;
-    this.#readiness = new (native().Readiness)(server, () => this.#serve());
-    this.#readiness.want(READABLE, false);
+    this.file = file;
+    this.#front = new (native().FuseFront)(server, (request, handle) => this.#handle(request, handle));
+    this.#front.set(part.size, wire.FOPEN_DIRECT_IO);
   }
 
-  static async start(part: MountedPart): Promise<FuseServer> {
-    const made = new FuseServer(part);
-    // The first close(2) of a file asks us whether we want to know of it, and waits: later ones must not.
-    const fd = await made.#descriptor({}, OPEN.RDWR);
-    await new Promise<void>((resolve) => close(fd, () => resolve()));
-    return made;
-  }
-
-  /** The file, for telling which descriptors are of it. */
-  get file(): number {
-    return this.#file;
-  }
-
-  /** A new opened file; the caller closes the descriptor, which does not wait. */
+  /** A new opened file; the caller closes the descriptor. */
   async open(opening: Opening): Promise<number> {
     const { owner } = this.#part;
     const file = (await owner.ask(() => owner.device.open?.(openCall(this.#part, opening), NO_PORT))) ?? {};
     try {
-      return await this.#descriptor(file, opening.flags & (OPEN.ACCMODE | OPEN.NONBLOCK));
+      if (this.#closed) throw new Errno('ENODEV');
+      const seeking = file.seekable === false ? wire.FOPEN_NONSEEKABLE : 0;
+      this.#front.set(this.#part.size, wire.FOPEN_DIRECT_IO | seeking);
+      const fd = openAgain(this.file, opening.flags & (OPEN.ACCMODE | OPEN.NONBLOCK));
+      this.#front.set(this.#part.size, wire.FOPEN_DIRECT_IO);
+      this.#expected.push(file);
+      return fd;
     } catch (error) {
       await owner.tell('close', () => file.close?.());
       throw error;
     }
-  }
-
-  /** Opened in another thread, since opening waits for our answer; one after another, so that we know for whom. */
-  #descriptor(file: OpenFile, flags: number): Promise<number> {
-    const opened = this.#opening.then(() => {
-      if (this.#closed) throw new Errno('ENODEV');
-      this.#expected.push(file);
-      return new Promise<number>((resolve, reject) =>
-        open(`/proc/self/fd/${this.#file}`, flags, (error, fd) => {
-          this.#expected.length = 0;
-          if (error) reject(error);
-          else resolve(fd);
-        }),
-      );
-    });
-    this.#opening = opened.catch(() => undefined);
-    return opened;
   }
 
   /**
@@ -103,85 +76,78 @@ export class FuseServer {
    * another thread, which is answered here and not passed on.
    */
   fileOf(fd: number): Promise<OpenFile | undefined> {
-    if (![...this.#files.values()].some((file) => file.ioctl)) return Promise.resolve(undefined);
-    const found = this.#opening.then(
+    if (![...this.#handles.values()].some(({ file }) => file?.ioctl !== undefined))
+      return Promise.resolve(undefined);
+    const found = this.#seeking.then(
       () =>
         new Promise<OpenFile | undefined>((resolve) => {
           this.#sought = resolve;
           fsync(fd, () => resolve(undefined));
         }),
     );
-    this.#opening = found;
+    this.#seeking = found;
     return found.finally(() => (this.#sought = undefined));
   }
 
   // -- Requests ------------------------------------------------------------------------------------------------
 
-  #serve(): void {
-    for (let i = 0; i < BATCH && !this.#closed; i++) {
-      const length = native().syscall(SYS.read, this.#server, this.#room, this.#room.length);
-      if (length === ENODEV) return this.#end();
-      // EAGAIN: no more. ENOENT: the request was interrupted before it was read.
-      if (length < 0) return;
-      const request = wire.decodeRequest(this.#room.subarray(0, length));
-      if (request) this.#handle(request);
-    }
+  #handle(bytes: Buffer | null, handle: number): void {
+    const request = bytes && wire.decodeRequest(bytes);
+    if (!request) return this.#end();
+    const { opcode, body, unique, pid } = request;
+    if (opcode === wire.OPCODE.OPEN) this.#opened(handle, body.readUInt32LE(0), pid);
+    else if (opcode === wire.OPCODE.RELEASE) this.#released(Number(body.readBigUInt64LE(0)));
+    else if (opcode === wire.OPCODE.INTERRUPT) this.#interrupt(body.readBigUInt64LE(0));
+    else this.#ask(request, unique);
   }
 
-  #handle(request: wire.Request): void {
-    const { opcode, body, unique } = request;
-    switch (opcode) {
-      case wire.OPCODE.FORGET:
-      case wire.OPCODE.BATCH_FORGET:
-        return;
-      case wire.OPCODE.INTERRUPT:
-        return this.#interrupt(body.readBigUInt64LE(0));
-      case wire.OPCODE.INIT:
-        return this.#reply(unique, wire.initReply(body));
-      case wire.OPCODE.DESTROY:
-        return this.#reply(unique);
-      case wire.OPCODE.GETATTR:
-        return this.#reply(unique, wire.attributesReply(this.#part.size));
-      case wire.OPCODE.SETATTR:
-        // ftruncate(2); the other attributes are those of the name, which the view has.
-        if (body.readUInt32LE(0) & wire.FATTR_SIZE) return this.#fail(unique, new Errno('EINVAL'));
-        return this.#reply(unique, wire.attributesReply(this.#part.size));
-      case wire.OPCODE.STATFS:
-        return this.#reply(unique, Buffer.alloc(80));
-      case wire.OPCODE.RELEASE:
-        return this.#release(request);
-      case wire.OPCODE.OPEN:
-      case wire.OPCODE.READ:
-      case wire.OPCODE.WRITE:
-      case wire.OPCODE.FSYNC:
-      case wire.OPCODE.POLL:
-        return this.#ask(request);
-      default:
-        // The kernel does without: flush, extended attributes, ioctl, fallocate, lseek of holes.
-        return this.#answer(unique, ENOSYS);
-    }
+  /** The kernel has a handle: of a file that we opened for a guest, or of /proc/self/fd/N that a guest opened. */
+  #opened(number: number, flags: number, pid: number): void {
+    const { owner } = this.#part;
+    const expected = pid === process.pid ? this.#expected.shift() : undefined;
+    const { signal } = new AbortController();
+    const call = openCall(this.#part, { flags, pid, signal });
+    const opened = expected
+      ? Promise.resolve(expected)
+      : owner.ask(async () => (await owner.device.open?.(call, NO_PORT)) ?? {});
+    const handle: Handle = { file: expected, opened };
+    // Where it fails, so does what is done with the handle.
+    opened.then(
+      (file) => (handle.file = file),
+      () => undefined,
+    );
+    this.#handles.set(number, handle);
+  }
+
+  #released(number: number): void {
+    const handle = this.#handles.get(number);
+    this.#handles.delete(number);
+    if (handle) this.#close(handle);
+  }
+
+  #close({ opened }: Handle): void {
+    void opened.then(
+      (file) => this.#part.owner.tell('close', () => file.close?.()),
+      () => undefined,
+    );
   }
 
   /** Asks the device; the answer may take its time. */
-  #ask(request: wire.Request): void {
-    const { unique } = request;
-    const pending: Pending = { abort: new AbortController() };
-    this.#pending.set(unique, pending);
-    // The buffer is used again for the next request.
-    const kept = { ...request, body: Buffer.from(request.body) };
-    const call: DeviceCall = { pid: request.pid, signal: pending.abort.signal };
+  #ask(request: wire.Request, unique: bigint): void {
+    const abort = new AbortController();
+    this.#pending.set(unique, abort);
+    const call: DeviceCall = { pid: request.pid, signal: abort.signal };
     this.#part.owner
-      .ask(() => this.#operation(kept, call))
+      .ask(() => this.#operation(request, call))
       .then(
-        (reply) => this.#pending.delete(unique) && this.#reply(unique, reply),
-        (error: unknown) => this.#pending.delete(unique) && this.#fail(unique, error as Errno),
+        (reply) => this.#pending.delete(unique) && this.#reply(unique, 0, reply),
+        (error: unknown) => this.#pending.delete(unique) && this.#reply(unique, -(error as Errno).errno),
       );
   }
 
-  #operation(request: wire.Request, call: DeviceCall): Promise<Buffer | undefined> {
+  async #operation(request: wire.Request, call: DeviceCall): Promise<Buffer | undefined> {
     const { opcode, body } = request;
-    if (opcode === wire.OPCODE.OPEN) return this.#opened(request, call);
-    const file = this.#files.get(Number(body.readBigUInt64LE(0)));
+    const file = await this.#handles.get(Number(body.readBigUInt64LE(0)))?.opened;
     if (!file) throw new Errno('EBADF');
     switch (opcode) {
       case wire.OPCODE.READ:
@@ -194,27 +160,12 @@ export class FuseServer {
           call,
         );
       case wire.OPCODE.POLL:
-        return Promise.resolve(this.#poll(file, body));
+        return this.#poll(file, body);
       default:
-        if (this.#sought && isOurs(request.pid))
-          return Promise.resolve(this.#sought(file)).then(() => undefined);
-        return Promise.resolve(file.sync?.()).then(() => undefined);
+        if (this.#sought && isOurs(request.pid)) this.#sought(file);
+        else await file.sync?.();
+        return undefined;
     }
-  }
-
-  async #opened({ pid, body }: wire.Request, { signal }: DeviceCall): Promise<Buffer> {
-    const { owner } = this.#part;
-    const flags = body.readUInt32LE(0);
-    // A thread of ours opens it for a guest; else a guest has opened /proc/self/fd/N.
-    const expected = isOurs(pid) ? this.#expected.pop() : undefined;
-    const file =
-      expected ?? (await owner.device.open?.(openCall(this.#part, { flags, pid, signal }), NO_PORT)) ?? {};
-    const handle = ++this.#lastHandle;
-    this.#files.set(handle, file);
-    return wire.openReply(
-      handle,
-      wire.FOPEN_DIRECT_IO | (file.seekable === false ? wire.FOPEN_NONSEEKABLE : 0),
-    );
   }
 
   async #read(file: OpenFile, offset: number, length: number, call: DeviceCall): Promise<Buffer> {
@@ -248,37 +199,17 @@ export class FuseServer {
 
   /** A signal came for the caller. It waits for our answer whatever happens to it: it gets one at once. */
   #interrupt(unique: bigint): void {
-    const pending = this.#pending.get(unique);
-    if (!pending) return;
+    const abort = this.#pending.get(unique);
+    if (!abort) return;
     this.#pending.delete(unique);
-    this.#answer(unique, EINTR);
-    pending.abort.abort(new Errno('EINTR'));
+    this.#reply(unique, EINTR);
+    abort.abort(new Errno('EINTR'));
   }
 
-  #release({ unique, body }: wire.Request): void {
-    const handle = Number(body.readBigUInt64LE(0));
-    const file = this.#files.get(handle);
-    this.#files.delete(handle);
-    this.#reply(unique);
-    if (file) void this.#part.owner.tell('close', () => file.close?.());
-  }
-
-  // -- Answers -------------------------------------------------------------------------------------------------
-
-  #reply(unique: bigint, body: Buffer = Buffer.alloc(0)): void {
+  #reply(unique: bigint, error: number, body: Buffer = Buffer.alloc(0)): void {
     const out = Buffer.allocUnsafe(wire.HEADER_OUT + body.length);
-    wire.replyHeader(out, unique, 0, body.length);
+    wire.replyHeader(out, unique, error, body.length);
     body.copy(out, wire.HEADER_OUT);
-    this.#send(out);
-  }
-
-  #fail(unique: bigint, { errno }: Errno): void {
-    this.#answer(unique, -errno);
-  }
-
-  #answer(unique: bigint, error: number): void {
-    const out = Buffer.alloc(wire.HEADER_OUT);
-    wire.replyHeader(out, unique, error, 0);
     this.#send(out);
   }
 
@@ -291,18 +222,18 @@ export class FuseServer {
   close(): void {
     if (this.#closed) return;
     this.#end();
-    closeFd(this.#file);
+    closeFd(this.file);
   }
 
   #end(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#readiness.close();
+    this.#front.close();
     closeFd(this.#server);
-    for (const { abort } of this.#pending.values()) abort.abort(new Errno('ENODEV'));
+    for (const abort of this.#pending.values()) abort.abort(new Errno('ENODEV'));
     this.#pending.clear();
-    for (const file of this.#files.values()) void this.#part.owner.tell('close', () => file.close?.());
-    this.#files.clear();
+    for (const handle of this.#handles.values()) this.#close(handle);
+    this.#handles.clear();
   }
 }
 

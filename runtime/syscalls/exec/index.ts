@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import { check, Errno } from '../../errno.ts';
+import { asCaller } from '../../files/identity.ts';
 import { guestLibexecDir, native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
 import { wholeArgument } from '../../vm/rewrite.ts';
@@ -145,7 +146,7 @@ function execute(request: Request): Outcome {
   if (path === '' || call.process.view.prefixes().length === 0) return PASS;
   const opened: Executable[] = [];
   try {
-    const plan = follow(request, opened);
+    const plan = asCaller(call, () => follow(request, opened));
     return plan?.moved ? substitute(request, plan) : PASS;
   } finally {
     for (const file of opened) file.close();

@@ -26,6 +26,7 @@ export interface Compiled {
   places: Covering[];
   /** Directories of layers as procfs names them, and where the view has them; the longest first. */
   origins: readonly (readonly [real: string, seen: string, mount: Mount])[];
+  guarded: boolean;
 }
 
 const compiled = new WeakMap<View, Compiled>();
@@ -50,6 +51,7 @@ export function compile(view: View): Compiled {
     rules,
     places: [...rules, ...mounts.map(({ target }) => coveringOf(target))],
     origins,
+    guarded: mounts.some(({ tree }) => tree?.readOnly || tree?.layers.some((layer) => layer.readOnly)),
   };
   compiled.set(view, made);
   return made;
@@ -64,6 +66,9 @@ export function covering(prefix: string): (path: string) => boolean {
   const pattern = new RegExp(`^${parts.join('/')}(?:/|$)`, 's');
   return (path) => pattern.test(path);
 }
+
+/** Whether the view protects files from changes that the host's paths lead to: read-only mounts, lower trees. */
+export const isGuarded = (view: View): boolean => compile(view).guarded;
 
 /** The claim of a tree that is mounted in `view` on `path`, which is at or below its target. */
 const treeClaim = (mount: Mount, path: string): Claim => ({

@@ -12,7 +12,9 @@ import { isDirectory } from '../../files/place.ts';
 import * as act from './acts.ts';
 import { getcwd, getdents64 } from './directory.ts';
 import { openHow } from './how.ts';
-import { AT_FDCWD, kernelMounts, resolve, useOwnRoots, type LinkUse, type Target, type TreeTarget } from './resolve.ts';
+import { isGuarded } from './compiled.ts';
+import { AT_FDCWD, isPseudo, kernelMounts, resolve, useOwnRoots, type LinkUse, type Target, type TreeTarget } from './resolve.ts';
+import { openConfined } from './openat2.ts';
 import { O } from './redirect.ts';
 import { TREE_ACTS } from './tree-acts.ts';
 import { lastDots, linkTree, renameTree, requireParent } from './tree-names.ts';
@@ -114,13 +116,38 @@ function handlerOf(name: SyscallName, row: Row): Handler {
   const { path, dirfd, noFollow = false, act: what } = row;
   const inTree = TREE_ACTS[name]!;
   return (call): Answer => {
+    const confined = name === 'openat2' ? openConfined(call, openUse) : undefined;
+    if (confined !== undefined) return confined;
     const link = typeof noFollow === 'function' ? noFollow(call) : noFollow;
-    const target = resolve(call, dirfd === undefined ? AT_FDCWD : call.int(dirfd), call.arg(path), link);
+    const from = dirfd === undefined ? AT_FDCWD : call.int(dirfd);
+    let target = resolve(call, from, call.arg(path), link);
+    if (!target && changes(name, call) && isGuarded(call.process.view)) target = guardedTarget(call, from, path, link);
     if (!target) return PASS;
     if (target.claim.kind === 'deny') throw new Errno(target.claim.errno);
     if (isTree(target) && target.forKernel && OPENS.has(name)) return PASS;
     return target.claim.kind === 'tree' ? inTree(call, target as TreeTarget, path + 1) : what(call, target, path + 1);
   };
+}
+
+/** Calls that never change what they name. */
+const LOOKS = /^(?:l?stat|newfstatat|statx|f?access|faccessat2?|readlink(?:at)?|statfs|chdir|l?(?:get|list)xattr(?:at)?|file_getattr|name_to_handle_at|inotify_add_watch|fanotify_mark)$/;
+const WRITES = O.CREAT | O.TRUNC | 3;
+
+function changes(name: SyscallName, call: Call): boolean {
+  if (!OPENS.has(name)) return !LOOKS.test(name);
+  if (name === 'creat') return true;
+  const flags = name === 'openat2' ? openHow(call).flags : call.int(name === 'open' ? 1 : 2);
+  return (flags & WRITES) !== 0 && !(flags & O.PATH);
+}
+
+/**
+ * What a call would change that the kernel could do. It reads the path again: a guest that exchanges the text, or a
+ * link on the way, would get at what a mount protects. So where something is protected we do it ourselves, from our
+ * copy of the path; devices and procfs stay the kernel's.
+ */
+function guardedTarget(call: Call, dirfd: number, path: number, link: LinkUse): Target | undefined {
+  const target = resolve(call, dirfd, call.arg(path), link, true);
+  return target && isTree(target) && !isPseudo(target.path) ? target : undefined;
 }
 
 /** Where a call with two paths has them: [descriptor, path] each, -1 where there is no descriptor. */
@@ -156,9 +183,11 @@ function pairHandler(pair: Pair, what: act.PairAct, inTrees: TreePair, follow?: 
       const noFollow = i > 0 || !fromFirst ? 'name' : !(follow?.(call) ?? false);
       return resolve(call, dirfd < 0 ? AT_FDCWD : call.int(dirfd), call.arg(path), noFollow, host);
     };
-    let from = find(0, false);
+    // What is protected is not left to the kernel, see guardedTarget.
+    const all = isGuarded(call.process.view);
+    let from = find(0, all);
     const early = from && isTree(from) ? precheck(call, from, pair[0][1], fromFirst) : undefined;
-    let to = find(1, false);
+    let to = find(1, all);
     if (!from && !to) return PASS;
     for (const target of [from, to]) if (target?.claim.kind === 'deny') throw new Errno(target.claim.errno);
     // Where one of them is in a tree the other one is looked for by us too.
@@ -170,7 +199,8 @@ function pairHandler(pair: Pair, what: act.PairAct, inTrees: TreePair, follow?: 
       if (!fromFirst && (early ?? lastDots(call, from, pair[0][1]))) throw new Errno('EBUSY');
       return inTrees(call, from, to, late !== undefined);
     }
-    return what(from, to);
+    const real = (target: Target | undefined) => (target && isTree(target) ? undefined : target);
+    return what(real(from), real(to));
   };
 }
 

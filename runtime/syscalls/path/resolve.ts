@@ -14,6 +14,7 @@ import type { Process } from '../../vm/process.ts';
 import type { Vm } from '../../vm/vm.ts';
 import { SYS } from '../table.ts';
 import { claimAt, compile, seenAs, wholeWay } from './compiled.ts';
+import { RESOLVE } from './how.ts';
 import { isMagic, procTarget } from './proc.ts';
 
 export { claimAt, covering } from './compiled.ts';
@@ -57,6 +58,12 @@ export interface TreeTarget extends Target {
  */
 export type LinkUse = boolean | 'name' | 'create';
 
+/** How openat2(2) confines a path: RESOLVE_* bits, and the directory (canonical) that it starts from. */
+export interface Confined {
+  readonly resolve: number;
+  readonly base: string;
+}
+
 /** VMs with guests whose root directory or mounts may be others than the supervisor's. */
 const ownRoots = new WeakSet<Vm>();
 
@@ -90,6 +97,7 @@ export function resolve(
   where: number | string,
   noFollow: LinkUse,
   host = false,
+  confined?: Confined,
 ): Target | undefined {
   const { prefixes, table } = compile(call.process.view);
   if (prefixes.length === 0) return undefined;
@@ -99,7 +107,7 @@ export function resolve(
   if (found === undefined && !host) return undefined;
   if (!call.stillThere()) throw new Errno('ESRCH');
   const again = (path: string) => table.resolve(tid, process.pid, AT_FDCWD, path, flags);
-  const walk = new Walk(process, tid, noFollow, again);
+  const walk = new Walk(process, tid, noFollow, again, confined);
   return found === undefined ? walk.runOnHost(hostPath(call, dirfd, where)) : walk.run(found, host);
 }
 
@@ -124,6 +132,7 @@ class Walk {
   readonly #process: Process;
   readonly #tid: number;
   readonly #links: LinkUse;
+  readonly #confined: Confined | undefined;
   /** Follows an absolute path through the host's tree, as the addon's resolver does. */
   readonly #again: (path: string) => string | undefined;
   /** Canonical path of where the walk is, and what is still to be followed. */
@@ -133,7 +142,14 @@ class Walk {
   /** True after a place that the host does not have there: then the kernel cannot follow the path. */
   #virtual = false;
 
-  constructor(process: Process, tid: number, noFollow: LinkUse, again: (path: string) => string | undefined) {
+  constructor(
+    process: Process,
+    tid: number,
+    noFollow: LinkUse,
+    again: (path: string) => string | undefined,
+    confined: Confined | undefined,
+  ) {
+    this.#confined = confined;
     this.#process = process;
     this.#tid = tid;
     this.#links = noFollow;
@@ -226,10 +242,12 @@ class Walk {
   }
 
   #follow(claim: Extract<Claim, { kind: 'tree' }>, place: Place): Target | undefined | 'on' {
-    if (++this.#followed > MOST_LINKS) throw new Errno('ELOOP');
+    const forbidden = RESOLVE.NO_SYMLINKS & (this.#confined?.resolve ?? 0);
+    if (forbidden || ++this.#followed > MOST_LINKS) throw new Errno('ELOOP');
     const path = `${place.layer.source}/${place.path}`;
     let link = procTarget(path, this.#process.pid, this.#tid) ?? linkAt(place);
     if (isMagic(path, link)) {
+      if (this.#confined) throw new Errno(this.#confined.resolve & RESOLVE.NO_MAGICLINKS ? 'ELOOP' : 'EXDEV');
       const seen = seenAs(this.#process.view, link);
       const stat = Buffer.alloc(STAT_SIZE);
       // At the end of a path the kernel leads to the object itself, which may have no name any more.
@@ -241,8 +259,22 @@ class Walk {
       if (!link.startsWith('/')) throw new Errno('ENOENT');
       link = seen ?? link;
     }
-    const start = link.startsWith('/') ? '' : `${parentOf(this.#at)}/`;
+    const start = link.startsWith('/') ? this.#rootOf() : `${parentOf(this.#at)}/`;
     return this.#restart(`${start}${link}${this.#rest}`) ? 'on' : this.#outside();
+  }
+
+  /** Where absolute links start: a confined path has a root of its own, or may not have them (EXDEV). */
+  #rootOf(): string {
+    const { resolve = 0, base = '' } = this.#confined ?? {};
+    if (resolve & RESOLVE.BENEATH) throw new Errno('EXDEV');
+    return resolve & RESOLVE.IN_ROOT && base !== '/' ? base : '';
+  }
+
+  /** The directory above: a confined path does not leave the one that it starts from. */
+  #above(): string {
+    const { resolve = 0, base = '' } = this.#confined ?? {};
+    if (resolve & RESOLVE.BENEATH && this.#at === base) throw new Errno('EXDEV');
+    return resolve & RESOLVE.IN_ROOT && this.#at === base ? base : parentOf(this.#at);
   }
 
   /** A link of procfs itself, whose text tells what the view has. */
@@ -263,7 +295,7 @@ class Walk {
     if (name === '.') this.#rest ||= '/';
     else if (name === '..') {
       this.#rest ||= '/';
-      if (!this.#restart(`${parentOf(this.#at)}/${this.#rest}`)) return this.#outside();
+      if (!this.#restart(`${this.#above()}/${this.#rest}`)) return this.#outside();
     } else if (name.length > NAME_MAX) throw new Errno('ENAMETOOLONG');
     else this.#at = this.#at === '/' ? `/${name}` : `${this.#at}/${name}`;
     return 'on';
@@ -342,7 +374,7 @@ function isSpecial(stat: Buffer): boolean {
 }
 const isMagicPlace = ({ layer, path }: Place): boolean => /^\/proc\/\d+\//.test(`${layer.source}/${path}`);
 /** File systems that show every process something else, or belong to the kernel. */
-const isPseudo = (path: string): boolean => /^\/(?:proc|sys|dev)(?:\/|$)/.test(path);
+export const isPseudo = (path: string): boolean => /^\/(?:proc|sys|dev)(?:\/|$)/.test(path);
 
 const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 

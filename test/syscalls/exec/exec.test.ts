@@ -100,6 +100,23 @@ describe('programs that need more than a path', () => {
   });
 });
 
+describe('callers with another identity than the supervisor', () => {
+  it('execute what they may, and nothing else', async () => {
+    fill(VIRTUAL);
+    mkdirSync(join(real, 'private'), { recursive: true });
+    copyFileSync('/bin/true', join(real, 'private/true'));
+    chmodSync(join(real, 'private'), 0o700);
+    put('mine', '#!/bin/sh\nexit 3\n', 0o700);
+    put('ours', `#!${VIRTUAL}/program descriptors\n`);
+    const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
+    const script = ['private/true', 'mine', 'ours', 'program descriptors', '../deep/lost']
+      .map((name) => `${nobody} ${VIRTUAL}/${name} >/dev/null 2>&1; echo $((($? > 100) ? $? : 0))`)
+      .join('\n');
+    const { stdout, stderr } = await inside(['sh', '-c', script]);
+    expect(stdout, stderr).toBe(USERS.length > 1 ? '126\n126\n0\n0\n127\n' : stdout);
+  });
+});
+
 describe('callers with a tracer', () => {
   it('get EPERM, and only for what the view has elsewhere', async () => {
     put('traced', '#!/bin/sh\necho ran\n');
