@@ -28,7 +28,7 @@ async function sh(script: string, who: Who = 'root'): Promise<string> {
   return (stdout + stderr).replaceAll(work, 'W');
 }
 
-describe.each<Who>(['root', 'nobody'])('as %s', (who) => {
+describe.each<Who>(['root', 'an ordinary user'])('as %s', (who) => {
   test('bind shows one tree at another place, where everything acts on it', async () => {
     expect(await sh('vumount -t vufs a at; cat at/file; cd at/sub; pwd -P; echo new > new; cat ../sub/new; readlink /proc/self/cwd', who)).toBe(
       'of a\nW/at/sub\nnew\nW/at/sub\n',
