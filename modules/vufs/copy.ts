@@ -113,7 +113,9 @@ function copyExtended(from: Place, to: Place): void {
   });
   for (const name of names) {
     const value = Buffer.alloc(XATTR_SIZE_MAX);
-    const size = place.withPath(from, (path) => native().syscall(SYS.lgetxattr, path, name, value, value.length));
+    const size = place.withPath(from, (path) =>
+      native().syscall(SYS.lgetxattr, path, name, value, value.length),
+    );
     if (size < 0) continue;
     const result = place.withPath(to, (path) => native().syscall(SYS.lsetxattr, path, name, value, size, 0));
     if (result < 0 && !OPTIONAL.has(result)) throw new Errno(result);

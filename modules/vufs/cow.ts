@@ -111,7 +111,9 @@ export class CowTree implements FileTree {
   }
 
   #lowerHas(path: string): boolean {
-    return !this.#whiteouts.hides(path) && typeof this.#lower.find(path, Buffer.alloc(STAT_SIZE)) !== 'number';
+    return (
+      !this.#whiteouts.hides(path) && typeof this.#lower.find(path, Buffer.alloc(STAT_SIZE)) !== 'number'
+    );
   }
 
   #upperHas(path: string): boolean {
@@ -134,7 +136,8 @@ export class CowTree implements FileTree {
     if (!lower && path !== '') return undefined;
     if (!upper && !gone) return this.#lower.list(path);
     const entries = new Map<string, DirectoryEntry>();
-    if (lower) for (const entry of listOf(this.#lower, path)) if (!gone?.has(entry[0])) entries.set(entry[0], entry);
+    if (lower)
+      for (const entry of listOf(this.#lower, path)) if (!gone?.has(entry[0])) entries.set(entry[0], entry);
     if (upper) for (const entry of place.entriesOf(this.#inUpper(path))) entries.set(entry[0], entry);
     if (path === '') entries.delete(PRIVATE);
     return [...entries.values()];
@@ -197,7 +200,11 @@ export class CowTree implements FileTree {
     if (!this.#upperHasDirectory(directory)) return;
     const [now, omit] = [0x3fffffffn, 0x3ffffffen];
     const times = Buffer.from(new BigInt64Array([0n, omit, 0n, now]).buffer);
-    asSelf(() => place.withObject(this.#inUpper(directory), (fd) => native().syscall(SYS.utimensat, fd, '', times, AT_EMPTY_PATH)));
+    asSelf(() =>
+      place.withObject(this.#inUpper(directory), (fd) =>
+        native().syscall(SYS.utimensat, fd, '', times, AT_EMPTY_PATH),
+      ),
+    );
   }
 
   rename(from: string, to: string, flags: number): void {
@@ -211,7 +218,10 @@ export class CowTree implements FileTree {
     requireNoLoop(from, to, flags);
     if (exists && place.sameObject(fromStat, toStat)) return;
     if (exists && !(flags & RENAME_EXCHANGE)) this.#requireReplaceable(fromStat, toStat, to);
-    for (const [path, there] of [[from, true], [to, exists]] as const) {
+    for (const [path, there] of [
+      [from, true],
+      [to, exists],
+    ] as const) {
       if (there) requireRemovable(this, path);
       this.#upDirectory(directoryOf(path));
     }
@@ -329,7 +339,8 @@ export class CowTree implements FileTree {
 
 const linksOf = (stat: Buffer): number => Number(stat.readBigUInt64LE(16));
 /** What tells a file of the lower tree from all others: device, inode, and the time of its last change. */
-const keyOf = (stat: Buffer): string => [0, 8, 104, 112].map((at) => stat.readBigUInt64LE(at).toString(36)).join('-');
+const keyOf = (stat: Buffer): string =>
+  [0, 8, 104, 112].map((at) => stat.readBigUInt64LE(at).toString(36)).join('-');
 
 /** A directory cannot become part of itself. */
 function requireNoLoop(from: string, to: string, flags: number): void {

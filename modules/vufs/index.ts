@@ -23,13 +23,6 @@ import { Except } from './except.ts';
 import { MergeTree } from './merge.ts';
 import { parseOptions } from './options.ts';
 
-/** What a mount is made of. */
-interface Parts {
-  tree: FileTree;
-  layers: Layer[];
-  close(): void;
-}
-
 /** A tree for `source`; a layer of its own where that is a real directory or file. */
 function treeOf(vm: Vm, source: Source, readOnly: boolean, layers: Layer[]): FileTree {
   if (source.tree) return new SubTree(source.tree, source.path, readOnly);
@@ -52,11 +45,17 @@ function upperLayer(vm: Vm, source: Source, layers: Layer[]): Layer {
   const path = real ? `${real.layer.source}/${real.path}` : source.path;
   const layer = openLayer(vm.mounter, path, false);
   layers.push(layer);
-  if (kindOf(new BindTree(layer, false), path) !== 'directory') throw new Errno('ENOTDIR', `${path} is no directory`);
+  if (kindOf(new BindTree(layer, false), path) !== 'directory')
+    throw new Errno('ENOTDIR', `${path} is no directory`);
   return layer;
 }
 
-function build(vm: Vm, view: View, request: MountRequest, layers: Layer[]): { tree: FileTree; close(): void } {
+function build(
+  vm: Vm,
+  view: View,
+  request: MountRequest,
+  layers: Layer[],
+): { tree: FileTree; close(): void } {
   const { mode, readOnly, except } = parseOptions(request);
   const source = sourceIn(view, request.source, request.process);
   const nothing = (): void => undefined;
@@ -66,11 +65,18 @@ function build(vm: Vm, view: View, request: MountRequest, layers: Layer[]): { tr
     kindOf(tree, request.source);
     return { tree: exempt(tree), close: nothing };
   }
-  const lower = treeOf(vm, sourceIn(view, request.target, request.process), mode === 'cow' || readOnly, layers);
-  if (kindOf(lower, request.target) !== 'directory') throw new Errno('ENOTDIR', `${request.target} is no directory`);
+  const lower = treeOf(
+    vm,
+    sourceIn(view, request.target, request.process),
+    mode === 'cow' || readOnly,
+    layers,
+  );
+  if (kindOf(lower, request.target) !== 'directory')
+    throw new Errno('ENOTDIR', `${request.target} is no directory`);
   if (mode === 'merge') {
     const upper = treeOf(vm, source, true, layers);
-    if (kindOf(upper, request.source) !== 'directory') throw new Errno('ENOTDIR', `${request.source} is no directory`);
+    if (kindOf(upper, request.source) !== 'directory')
+      throw new Errno('ENOTDIR', `${request.source} is no directory`);
     return { tree: exempt(new MergeTree(upper, lower, readOnly)), close: nothing };
   }
   const tree = new CowTree(upperLayer(vm, source, layers), lower, { readOnly, minimal: mode === 'mincow' });

@@ -43,7 +43,8 @@ export class MergeTree implements FileTree {
     if (typeof upper !== 'number' || upper !== -ERRNO['ENOENT']!) return upper;
     const lower = this.#lower.find(path, stat);
     // A directory of the upper tree hides a file or link of the lower one, and what would be behind it.
-    if (typeof lower === 'number' && NOT_HERE.has(lower) && hasDirectory(this.#upper, directoryOf(path))) return upper;
+    if (typeof lower === 'number' && NOT_HERE.has(lower) && hasDirectory(this.#upper, directoryOf(path)))
+      return upper;
     return lower;
   }
 
@@ -51,7 +52,8 @@ export class MergeTree implements FileTree {
   #showChange(path: string, stat: Buffer): void {
     const lower = this.#lower.find(path, scratch);
     if (typeof lower === 'number' || !isDirectory(scratch)) return;
-    if (scratch.readBigInt64LE(MTIME) > stat.readBigInt64LE(MTIME)) scratch.copy(stat, MTIME, MTIME, MTIME + 32);
+    if (scratch.readBigInt64LE(MTIME) > stat.readBigInt64LE(MTIME))
+      scratch.copy(stat, MTIME, MTIME, MTIME + 32);
   }
 
   change<T>(path: string, act: (place: Place) => T, truncate?: boolean): T {

@@ -23,7 +23,8 @@ export function parseOptions({ options, flags }: Pick<MountRequest, 'options' | 
   for (const [word, value] of options) {
     const name = word === 'move' ? 'bind' : word;
     if (isMode(name) && value === '') {
-      if (mode !== undefined && mode !== name) throw new Errno('EINVAL', `${mode} and ${name} exclude each other`);
+      if (mode !== undefined && mode !== name)
+        throw new Errno('EINVAL', `${mode} and ${name} exclude each other`);
       mode = name;
     } else if (name === 'except') parsed.except.push(exception(value));
     else if (name === 'ro') parsed.readOnly = true;

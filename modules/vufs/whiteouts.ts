@@ -8,7 +8,15 @@
 import { check, ERRNO, Errno } from '../../runtime/errno.ts';
 import { asSelf } from '../../runtime/files/identity.ts';
 import { closeFd, type Layer } from '../../runtime/files/layer.ts';
-import { directoryOf, entriesOf, inDirectory, join, nameOf, O_DIRECTORY, STAT_SIZE } from '../../runtime/files/place.ts';
+import {
+  directoryOf,
+  entriesOf,
+  inDirectory,
+  join,
+  nameOf,
+  O_DIRECTORY,
+  STAT_SIZE,
+} from '../../runtime/files/place.ts';
 import { native } from '../../runtime/native.ts';
 import { SYS } from '../../runtime/syscalls/table.ts';
 
@@ -90,7 +98,8 @@ export class Whiteouts {
   showChange(directory: string, stat: Buffer): void {
     const kept = directory === '' ? PRIVATE : join(PRIVATE, directory);
     if (native().look(this.#layer.fd, kept, scratch) < 0) return;
-    if (scratch.readBigInt64LE(MTIME) >= stat.readBigInt64LE(MTIME)) scratch.copy(stat, MTIME, MTIME, MTIME + 32);
+    if (scratch.readBigInt64LE(MTIME) >= stat.readBigInt64LE(MTIME))
+      scratch.copy(stat, MTIME, MTIME, MTIME + 32);
   }
 
   /** A new name in the folder for unfinished things. */
@@ -146,7 +155,10 @@ export class Whiteouts {
   }
 
   #load(directory: string): void {
-    for (const [name, type] of entriesOf({ layer: this.#layer, path: directory === '' ? PRIVATE : join(PRIVATE, directory) })) {
+    for (const [name, type] of entriesOf({
+      layer: this.#layer,
+      path: directory === '' ? PRIVATE : join(PRIVATE, directory),
+    })) {
       // Texts of attributes in VUOS's format end with DEL.
       if (name.startsWith('\x7f') || name.endsWith('\x7f')) continue;
       if (type === DT_DIR) this.#load(join(directory, name));

@@ -70,6 +70,8 @@ export function moveWithin(from: Place, to: Place, flags: number): void {
 /** linkat(2) between two places of one layer. */
 export function linkWithin(from: Place, to: Place): void {
   inDirectory(from, (fromDir, fromName) =>
-    inDirectory(to, (toDir, toName) => check(native().syscall(SYS.linkat, fromDir, fromName, toDir, toName, 0))),
+    inDirectory(to, (toDir, toName) =>
+      check(native().syscall(SYS.linkat, fromDir, fromName, toDir, toName, 0)),
+    ),
   );
 }

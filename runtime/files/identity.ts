@@ -7,10 +7,12 @@ import { SYS } from '../syscalls/table.ts';
 import type { Call } from '../vm/call.ts';
 import type { Identity } from '../vm/process.ts';
 
+const identityOf = ({ process, vm }: Call): Identity | undefined => process.identity(vm.traps('setresuid'));
+
 /** Runs `work` with the file identity of the caller. */
 export function asCaller<T>(call: Call, work: () => T): T {
   if (call.vm.uid !== 0) return work();
-  const who = call.process.identity();
+  const who = identityOf(call);
   if (!who || (who.uid === 0 && who.gid === 0)) return work();
   become(who);
   try {
@@ -60,7 +62,7 @@ export const actingAs = (): Identity | undefined => current;
 
 /** Runs `work`, which makes new files, with the umask of the caller. */
 export function withUmask<T>(call: Call, work: () => T): T {
-  const mask = call.process.identity()?.umask ?? 0o022;
+  const mask = identityOf(call)?.umask ?? 0o022;
   const before = native().syscall(SYS.umask, mask);
   try {
     return work();

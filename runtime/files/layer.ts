@@ -45,11 +45,12 @@ export function hostRoot(): Layer {
 export function openLayer(mounter: Mounter, source: string, readOnly: boolean): Layer {
   const root = source === '/' ? '' : source;
   try {
-    const { fd, remove } = mounter.add(source, readOnly);
+    const added = mounter.add(source, readOnly);
+    const { fd } = added;
     let open = true;
     const close = (): void => {
       if (open) closeFd(fd);
-      if (open) remove();
+      if (open) added.remove();
       open = false;
     };
     return { fd, source: root, prefix: linkOf(fd), readOnly, close };

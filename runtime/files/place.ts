@@ -21,7 +21,8 @@ export const S_IFREG = 0o100000;
 export const directoryOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
 /** The last name of a relative path. */
 export const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
-export const join = (directory: string, name: string): string => (directory === '' ? name : `${directory}/${name}`);
+export const join = (directory: string, name: string): string =>
+  directory === '' ? name : `${directory}/${name}`;
 
 /** st_mode of a struct stat. */
 export const modeOf = (stat: Buffer): number => stat.readUInt32LE(24);

@@ -23,7 +23,8 @@ export function sourceIn(view: View, text: string, process: Process | undefined)
   const claim = process && claimAt(view, path, process);
   const mount = claim ? undefined : view.mounts.covering(path);
   if (claim?.kind === 'tree') return { tree: claim.tree, path: claim.path };
-  if (mount?.tree) return { tree: mount.tree, path: path === mount.target ? '' : path.slice(mount.target.length + 1) };
+  if (mount?.tree)
+    return { tree: mount.tree, path: path === mount.target ? '' : path.slice(mount.target.length + 1) };
   if (claim && claim.kind !== 'redirect') throw new Errno('EINVAL', `${text} is a single virtual file`);
   try {
     return { path: realpathSync(Buffer.from(path, 'latin1'), 'latin1') };

@@ -23,11 +23,15 @@ function namesIn(path: string): string[] {
 export function treeUsers(vm: Vm, layers: readonly Layer[]): string | undefined {
   const prefixes = layers.map(({ prefix, source }) => (prefix === source ? undefined : prefix));
   const inside = (text: string): boolean =>
-    prefixes.some((prefix) => prefix !== undefined && text.startsWith(prefix) && (text[prefix.length] ?? '/') === '/');
+    prefixes.some(
+      (prefix) => prefix !== undefined && text.startsWith(prefix) && (text[prefix.length] ?? '/') === '/',
+    );
   for (const { pid } of vm.processes.all()) {
     const own = `/proc/${pid}`;
-    if (['cwd', 'root', 'exe'].some((name) => inside(linkOf(`${own}/${name}`)))) return `process ${pid} is in it`;
-    if (namesIn(`${own}/fd`).some((fd) => inside(linkOf(`${own}/fd/${fd}`)))) return `process ${pid} has files of it open`;
+    if (['cwd', 'root', 'exe'].some((name) => inside(linkOf(`${own}/${name}`))))
+      return `process ${pid} is in it`;
+    if (namesIn(`${own}/fd`).some((fd) => inside(linkOf(`${own}/fd/${fd}`))))
+      return `process ${pid} has files of it open`;
   }
   return undefined;
 }

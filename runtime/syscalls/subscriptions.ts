@@ -16,7 +16,14 @@ const GROUPS = {
   /** the calls that execute programs, for views in which there are programs that the host does not have there */
   '%exec': names({ ...execHandlers, ...identityHandlers }),
   /** what trees of files need: every call that names files, executes or lists them, or says how they are made */
-  '%tree': names({ ...pathHandlers, ...treeHandlers, ...execHandlers, ...identityHandlers, ...bindHandlers, ...connectHandlers }),
+  '%tree': names({
+    ...pathHandlers,
+    ...treeHandlers,
+    ...execHandlers,
+    ...identityHandlers,
+    ...bindHandlers,
+    ...connectHandlers,
+  }),
   /** what stacks need: sockets, and the files in which programs look for the network */
   '%network': names({ ...socketHandlers, ...connectHandlers, ...netdeviceHandlers, ...pathHandlers }),
 } as const satisfies Record<string, readonly SyscallName[]>;

@@ -101,7 +101,9 @@ export class Dispatcher {
   /** Result of the callback for an answer that is there; injections are done here. */
   #now(call: Call, answer: Outcome, stats: CallStats, trace: ReturnType<Tracer['enter']>): number {
     if (answer instanceof Rewriting) {
-      return this.#rewrites.start(call, answer, (result = -ESRCH) => this.#account(result, undefined, stats, trace));
+      return this.#rewrites.start(call, answer, (result = -ESRCH) =>
+        this.#account(result, undefined, stats, trace),
+      );
     }
     const result = answer instanceof Injection ? this.#inject(call, answer) : answer;
     const injected =
@@ -143,11 +145,13 @@ export class Dispatcher {
         this.#pending.delete(call);
         const deliver = (): number => this.#now(call, outcome, stats, trace);
         const settlement = this.#parking.settle(blocked, outcome, deliver);
-        if (settlement === 'delivered' && typeof outcome === 'number') this.#account(outcome, undefined, stats, trace);
+        if (settlement === 'delivered' && typeof outcome === 'number')
+          this.#account(outcome, undefined, stats, trace);
         if (settlement !== 'notification') return;
         const result = deliver();
         if (result === NATIVE_PASS) call.listener.sendContinue(call.id);
-        else if (result !== NATIVE_ANSWERED && result !== NATIVE_PENDING) call.listener.sendValue(call.id, result);
+        else if (result !== NATIVE_ANSWERED && result !== NATIVE_PENDING)
+          call.listener.sendValue(call.id, result);
       })
       .catch((error: unknown) => log.error(`${call.spec.name}: ${String(error)}`));
     return NATIVE_PENDING;

@@ -155,7 +155,9 @@ export class MountTable {
     return this.#mounts.findLast(
       (mount) =>
         mount.target === path ||
-        (mount.tree !== undefined && isBelow(path, mount.target) && !mount.tree.excludes?.(below(path, mount.target))),
+        (mount.tree !== undefined &&
+          isBelow(path, mount.target) &&
+          !mount.tree.excludes?.(below(path, mount.target))),
     );
   }
 

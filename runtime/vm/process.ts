@@ -64,8 +64,12 @@ export class Process implements Inherited {
   /** Before this time (performance.now()) the identity is not remembered. */
   #changing = 0;
 
-  /** As {@link credentials}, with the umask; remembered until {@link identityChanges}. */
-  identity(): Identity | undefined {
+  /**
+   * As {@link credentials}, with the umask. It is remembered until {@link identityChanges} where `told` is true,
+   * that is, where the calls that change it are trapped.
+   */
+  identity(told: boolean): Identity | undefined {
+    if (!told) return this.#readIdentity();
     if (this.#identity) return this.#identity;
     const identity = this.#readIdentity();
     if (performance.now() >= this.#changing) this.#identity = identity;

@@ -21,10 +21,14 @@ type Kind = 'bind' | 'merge' | 'cow';
 
 /** Everything about the files of a tree that must not change. */
 const snapshot = (path: string): string =>
-  execFileSync('sh', ['-c', `find . -printf '%p %y %m %s %n %l %T@\\n' | sort; find . -type f -exec md5sum {} + | sort`], {
-    cwd: path,
-    encoding: 'latin1',
-  });
+  execFileSync(
+    'sh',
+    ['-c', `find . -printf '%p %y %m %s %n %l %T@\\n' | sort; find . -type f -exec md5sum {} + | sort`],
+    {
+      cwd: path,
+      encoding: 'latin1',
+    },
+  );
 
 /** Mounts, in the guest's shell: the tree is at $W/low, or $W/seen for a bind. */
 const MOUNT: Record<Kind, string> = {
@@ -34,21 +38,32 @@ const MOUNT: Record<Kind, string> = {
 };
 
 /** One run in new directories: what the program printed, and whether the lower tree is as it was. */
-async function run(kind: Kind, seed: number, skip: readonly string[]): Promise<{ out: string; kept: boolean }> {
+async function run(
+  kind: Kind,
+  seed: number,
+  skip: readonly string[],
+): Promise<{ out: string; kept: boolean }> {
   const work = fs.mkdtempSync(join(tmpdir(), 'umvu-random-'));
   for (const name of ['low', 'up', 'seen', 'model', 'tmp']) fs.mkdirSync(join(work, name));
   const prepare = (tree: string, model: string, from: number): void =>
-    void spawnSync(PROGRAM, [join(work, tree), join(work, model), String(from), '150'], { encoding: 'latin1' });
+    void spawnSync(PROGRAM, [join(work, tree), join(work, model), String(from), '150'], {
+      encoding: 'latin1',
+    });
   try {
     prepare('low', kind === 'merge' ? 'seen' : 'model', 1000 + seed);
     if (kind === 'merge') prepare('up', 'tmp', 2000 + seed);
     const before = snapshot(join(work, 'low'));
     const tree = join(work, kind === 'bind' ? 'seen' : 'low');
-    const words = (from: number) => [PROGRAM, tree, join(work, 'model'), String(from), String(OPERATIONS)].join(' ');
+    const words = (from: number) =>
+      [PROGRAM, tree, join(work, 'model'), String(from), String(OPERATIONS)].join(' ');
     const again = `vuumount $W/low && ${MOUNT.cow} && ${words(3000 + seed)}`;
     const script = `W=${work}; ${MOUNT[kind]} && ${words(seed)} ${skip.join(' ')}${kind === 'cow' && skip.length === 0 ? ` && ${again}` : ''}`;
     const [command, ...args] = umvuCommand(['-m', 'vufs', '--', 'sh', '-c', script]);
-    const { stdout, stderr } = await exec(command!, args, { cwd: work, env: umvuEnvironment(work), timeout: 60_000 });
+    const { stdout, stderr } = await exec(command!, args, {
+      cwd: work,
+      env: umvuEnvironment(work),
+      timeout: 60_000,
+    });
     return { out: stdout + stderr, kept: kind !== 'cow' || snapshot(join(work, 'low')) === before };
   } finally {
     fs.rmSync(work, { recursive: true });
@@ -61,7 +76,11 @@ async function shorten(kind: Kind, seed: number, last: number): Promise<string> 
   let shown = '';
   let tries = 0;
   const words = (ranges: [number, number][]) => ranges.map(([from, to]) => `${from}-${to}`);
-  for (let size = Math.ceil(last / 2); size >= 1 && tries < MOST_TRIES; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+  for (
+    let size = Math.ceil(last / 2);
+    size >= 1 && tries < MOST_TRIES;
+    size = size === 1 ? 0 : Math.ceil(size / 2)
+  ) {
     for (let from = 0; from < last && tries < MOST_TRIES; from += size, tries++) {
       const candidate: [number, number][] = [...skip, [from, Math.min(from + size, last) - 1]];
       const { out } = await run(kind, seed, words(candidate));

@@ -10,7 +10,8 @@ import type { Who } from '../helpers/users.ts';
 let work: string;
 beforeEach(() => {
   work = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), 'umvu-vufs-')));
-  for (const name of ['a/sub', 'b/both', 'a/both', 'at', 'tmp']) fs.mkdirSync(join(work, name), { recursive: true });
+  for (const name of ['a/sub', 'b/both', 'a/both', 'at', 'tmp'])
+    fs.mkdirSync(join(work, name), { recursive: true });
   fs.writeFileSync(join(work, 'a/file'), 'of a\n');
   fs.writeFileSync(join(work, 'a/both/x'), 'x of a\n');
   fs.writeFileSync(join(work, 'b/file'), 'of b\n');
@@ -21,18 +22,27 @@ afterEach(() => fs.rmSync(work, { recursive: true }));
 
 /** What a shell script in umvu prints, with its errors; `vufs OPTIONS SOURCE TARGET` mounts. */
 async function sh(script: string, who: Who = 'root'): Promise<string> {
-  if (who !== 'root') for (const name of ['.', 'a', 'a/sub', 'b', 'at', 'tmp', 'b/both']) fs.chownSync(join(work, name), 65534, 65534);
+  if (who !== 'root')
+    for (const name of ['.', 'a', 'a/sub', 'b', 'at', 'tmp', 'b/both'])
+      fs.chownSync(join(work, name), 65534, 65534);
   const all = `cd ${work}; vufs() { vumount -t vufs -o "$@"; }; ${script}`;
   const [command, ...args] = umvuCommand(['-m', 'vufs', '--', 'bash', '-c', all], who);
-  const { stdout, stderr } = await exec(command!, args, { cwd: work, env: umvuEnvironment(work), timeout: 20_000 });
+  const { stdout, stderr } = await exec(command!, args, {
+    cwd: work,
+    env: umvuEnvironment(work),
+    timeout: 20_000,
+  });
   return (stdout + stderr).replaceAll(work, 'W');
 }
 
 describe.each<Who>(['root', 'an ordinary user'])('as %s', (who) => {
   test('bind shows one tree at another place, where everything acts on it', async () => {
-    expect(await sh('vumount -t vufs a at; cat at/file; cd at/sub; pwd -P; echo new > new; cat ../sub/new; readlink /proc/self/cwd', who)).toBe(
-      'of a\nW/at/sub\nnew\nW/at/sub\n',
-    );
+    expect(
+      await sh(
+        'vumount -t vufs a at; cat at/file; cd at/sub; pwd -P; echo new > new; cat ../sub/new; readlink /proc/self/cwd',
+        who,
+      ),
+    ).toBe('of a\nW/at/sub\nnew\nW/at/sub\n');
     expect(fs.readFileSync(join(work, 'a/sub/new'), 'utf8')).toBe('new\n');
   });
 
@@ -54,14 +64,20 @@ describe.each<Who>(['root', 'an ordinary user'])('as %s', (who) => {
 });
 
 test('a single file, except=, a mount in a mount, and one over another', async () => {
-  expect(await sh('vumount -t vufs a/file b/file; cat b/file; echo w > b/file; vuumount b/file; cat b/file a/file')).toBe(
-    'of a\nof b\nw\n',
-  );
-  expect(await sh('vufs bind,except=both a b; ls b b/both; vumount -t vufs a/sub b/both; ls b/both; vuumount b/both; vuumount b')).toBe(
-    'b:\nboth\nfile\nsub\n\nb/both:\ny\n',
-  );
   expect(
-    await sh('mkdir u1 u2; vufs cow u1 b; echo 1 > b/n1; vufs cow u2 b; echo 2 > b/n2; rm b/n1; ls b; vuumount b; ls b; vuumount b; ls b; ls u1 u2'),
+    await sh(
+      'vumount -t vufs a/file b/file; cat b/file; echo w > b/file; vuumount b/file; cat b/file a/file',
+    ),
+  ).toBe('of a\nof b\nw\n');
+  expect(
+    await sh(
+      'vufs bind,except=both a b; ls b b/both; vumount -t vufs a/sub b/both; ls b/both; vuumount b/both; vuumount b',
+    ),
+  ).toBe('b:\nboth\nfile\nsub\n\nb/both:\ny\n');
+  expect(
+    await sh(
+      'mkdir u1 u2; vufs cow u1 b; echo 1 > b/n1; vufs cow u2 b; echo 2 > b/n2; rm b/n1; ls b; vuumount b; ls b; vuumount b; ls b; ls u1 u2',
+    ),
   ).toBe('both\nfile\nn2\nonly\nboth\nfile\nn1\nonly\nboth\nfile\nonly\nu1:\nn1\n\nu2:\nn2\n');
 });
 
@@ -99,10 +115,16 @@ test('mounts that make no sense are refused with a reason', async () => {
     expect(codes[i]).toContain(words);
 });
 
-test('a link or a path that is exchanged while it is used never leads to a protected file', { timeout: 60_000 }, async () => {
-  fs.copyFileSync(join(import.meta.dirname, 'exchange.py'), join(work, 'exchange.py'));
-  const out = await sh('mkdir up; vufs ro a a; vufs cow up b; python3 exchange.py a/file b/file; vuumount b; vuumount a');
-  expect(out).toMatch(/^done \d+\n$/);
-  expect(fs.readFileSync(join(work, 'a/file'), 'utf8')).toBe('of a\n');
-  expect(fs.readFileSync(join(work, 'b/file'), 'utf8')).toBe('of b\n');
-});
+test(
+  'a link or a path that is exchanged while it is used never leads to a protected file',
+  { timeout: 60_000 },
+  async () => {
+    fs.copyFileSync(join(import.meta.dirname, 'exchange.py'), join(work, 'exchange.py'));
+    const out = await sh(
+      'mkdir up; vufs ro a a; vufs cow up b; python3 exchange.py a/file b/file; vuumount b; vuumount a',
+    );
+    expect(out).toMatch(/^done \d+\n$/);
+    expect(fs.readFileSync(join(work, 'a/file'), 'utf8')).toBe('of a\n');
+    expect(fs.readFileSync(join(work, 'b/file'), 'utf8')).toBe('of b\n');
+  },
+);

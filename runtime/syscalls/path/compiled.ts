@@ -14,7 +14,11 @@ interface Covering {
 }
 
 const depthOf = (path: string): number => (path === '/' ? 0 : path.split('/').length - 1);
-const coveringOf = (prefix: string): Covering => ({ prefix, depth: depthOf(prefix), covers: covering(prefix) });
+const coveringOf = (prefix: string): Covering => ({
+  prefix,
+  depth: depthOf(prefix),
+  covers: covering(prefix),
+});
 
 export interface Compiled {
   /** By its identity it is known whether they have changed. */
@@ -38,7 +42,9 @@ export function compile(view: View): Compiled {
   const rules = view.rules.map((rule) => ({ rule, ...coveringOf(rule.prefix) })).reverse();
   const mounts = view.mounts.list();
   const origins = mounts
-    .flatMap((mount) => (mount.tree?.layers ?? []).map((layer) => [layer.prefix, mount.target, mount] as const))
+    .flatMap((mount) =>
+      (mount.tree?.layers ?? []).map((layer) => [layer.prefix, mount.target, mount] as const),
+    )
     .filter(([real]) => real !== '')
     .sort(([a], [b]) => b.length - a.length);
   const { PathTable } = native();

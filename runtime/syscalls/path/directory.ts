@@ -52,7 +52,8 @@ function place(entries: DirectoryEntry[], self: number, parent: number): Placed[
     .map((entry) => ({ entry, next: hash(entry[0]) }))
     .sort((a, b) => a.next - b.next || (a.entry[0] < b.entry[0] ? -1 : 1));
   // Two names of one hash get different offsets.
-  for (let i = 1; i < placed.length; i++) placed[i]!.next = Math.max(placed[i]!.next, placed[i - 1]!.next + 1);
+  for (let i = 1; i < placed.length; i++)
+    placed[i]!.next = Math.max(placed[i]!.next, placed[i - 1]!.next + 1);
   return [{ entry: ['.', DT_DIR, self], next: 1 }, { entry: ['..', DT_DIR, parent], next: 2 }, ...placed];
 }
 
@@ -91,8 +92,14 @@ function mountsIn(call: Call, path: string): DirectoryEntry[] {
   const prefix = path === '/' ? '/' : `${path}/`;
   return view.mounts
     .list()
-    .filter(({ target }) => target.startsWith(prefix) && target !== '/' && !target.slice(prefix.length).includes('/'))
-    .filter(({ target, type, tree }) => view.mounts.covering(target)?.target === target && (tree !== undefined || type !== ''))
+    .filter(
+      ({ target }) =>
+        target.startsWith(prefix) && target !== '/' && !target.slice(prefix.length).includes('/'),
+    )
+    .filter(
+      ({ target, type, tree }) =>
+        view.mounts.covering(target)?.target === target && (tree !== undefined || type !== ''),
+    )
     .map((mount) => {
       const mode = mount.node?.attributes.mode;
       const type = mode === undefined ? DT_DIR : (mode >> 12) & 0xf;

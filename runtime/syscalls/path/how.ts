@@ -1,6 +1,12 @@
 import type { Call } from '../../vm/call.ts';
 
-export const RESOLVE = { NO_XDEV: 0x01, NO_MAGICLINKS: 0x02, NO_SYMLINKS: 0x04, BENEATH: 0x08, IN_ROOT: 0x10 } as const;
+export const RESOLVE = {
+  NO_XDEV: 0x01,
+  NO_MAGICLINKS: 0x02,
+  NO_SYMLINKS: 0x04,
+  BENEATH: 0x08,
+  IN_ROOT: 0x10,
+} as const;
 
 /** struct open_how (openat2(2)): flags, mode, and RESOLVE_* bits. */
 export function openHow(call: Call): { flags: number; mode: number; resolve: number } {

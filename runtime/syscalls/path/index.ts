@@ -13,7 +13,16 @@ import * as act from './acts.ts';
 import { getcwd, getdents64 } from './directory.ts';
 import { openHow } from './how.ts';
 import { isGuarded } from './compiled.ts';
-import { AT_FDCWD, isPseudo, kernelMounts, resolve, useOwnRoots, type LinkUse, type Target, type TreeTarget } from './resolve.ts';
+import {
+  AT_FDCWD,
+  isPseudo,
+  kernelMounts,
+  resolve,
+  useOwnRoots,
+  type LinkUse,
+  type Target,
+  type TreeTarget,
+} from './resolve.ts';
 import { openConfined } from './openat2.ts';
 import { O } from './redirect.ts';
 import { TREE_ACTS } from './tree-acts.ts';
@@ -121,16 +130,20 @@ function handlerOf(name: SyscallName, row: Row): Handler {
     const link = typeof noFollow === 'function' ? noFollow(call) : noFollow;
     const from = dirfd === undefined ? AT_FDCWD : call.int(dirfd);
     let target = resolve(call, from, call.arg(path), link);
-    if (!target && changes(name, call) && isGuarded(call.process.view)) target = guardedTarget(call, from, path, link);
+    if (!target && changes(name, call) && isGuarded(call.process.view))
+      target = guardedTarget(call, from, path, link);
     if (!target) return PASS;
     if (target.claim.kind === 'deny') throw new Errno(target.claim.errno);
     if (isTree(target) && target.forKernel && OPENS.has(name)) return PASS;
-    return target.claim.kind === 'tree' ? inTree(call, target as TreeTarget, path + 1) : what(call, target, path + 1);
+    return target.claim.kind === 'tree'
+      ? inTree(call, target as TreeTarget, path + 1)
+      : what(call, target, path + 1);
   };
 }
 
 /** Calls that never change what they name. */
-const LOOKS = /^(?:l?stat|newfstatat|statx|f?access|faccessat2?|readlink(?:at)?|statfs|chdir|l?(?:get|list)xattr(?:at)?|file_getattr|name_to_handle_at|inotify_add_watch|fanotify_mark)$/;
+const LOOKS =
+  /^(?:l?stat|newfstatat|statx|f?access|faccessat2?|readlink(?:at)?|statfs|chdir|l?(?:get|list)xattr(?:at)?|file_getattr|name_to_handle_at|inotify_add_watch|fanotify_mark)$/;
 const WRITES = O.CREAT | O.TRUNC | 3;
 
 function changes(name: SyscallName, call: Call): boolean {
@@ -174,7 +187,12 @@ function precheck(call: Call, from: TreeTarget, index: number, whole: boolean): 
   return lastDots(call, from, index);
 }
 
-function pairHandler(pair: Pair, what: act.PairAct, inTrees: TreePair, follow?: (call: Call) => boolean): Handler {
+function pairHandler(
+  pair: Pair,
+  what: act.PairAct,
+  inTrees: TreePair,
+  follow?: (call: Call) => boolean,
+): Handler {
   // link(2) looks its first path up completely before the second; rename(2) only up to the last names.
   const fromFirst = what === act.link;
   return (call): Answer => {
@@ -216,7 +234,9 @@ const ownRoot: Handler = (call) => {
 };
 
 function handlers(rows: Partial<Record<SyscallName, Row>>): Partial<Record<SyscallName, Handler>> {
-  return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, handlerOf(name as SyscallName, row)]));
+  return Object.fromEntries(
+    Object.entries(rows).map(([name, row]) => [name, handlerOf(name as SyscallName, row)]),
+  );
 }
 
 /** Handlers of the calls that name files. */

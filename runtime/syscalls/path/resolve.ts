@@ -101,7 +101,9 @@ export function resolve(
 ): Target | undefined {
   const { prefixes, table } = compile(call.process.view);
   if (prefixes.length === 0) return undefined;
-  const flags = (noFollow === true || noFollow === 'name' ? PATH_FLAGS.noFollow : 0) | (ownRoots.has(call.vm) ? PATH_FLAGS.ownRoot : 0);
+  const flags =
+    (noFollow === true || noFollow === 'name' ? PATH_FLAGS.noFollow : 0) |
+    (ownRoots.has(call.vm) ? PATH_FLAGS.ownRoot : 0);
   const { tid, process } = call;
   const found = table.resolve(tid, process.pid, dirfd, where, flags);
   if (found === undefined && !host) return undefined;
@@ -125,6 +127,16 @@ function hostPath(call: Call, dirfd: number, where: number | string): string {
 interface Object {
   place: Place | undefined;
   stat: Buffer;
+}
+
+/**
+ * Procfs lets a process look at itself whoever it acts for, so our own folder there is closed to guests of other
+ * users before it comes to that.
+ */
+function refuseOurs(path: string, caller: Process): void {
+  const tid = /^\/proc\/(\d+)(?:\/|$)/.exec(path)?.[1];
+  if (tid === undefined || native().syscall(SYS.tgkill, process.pid, Number(tid), 0) !== 0) return;
+  if (caller.credentials()?.uid !== process.geteuid!()) throw new Errno('EACCES');
 }
 
 /** Follows the rest of a path through the tree of the view. */
@@ -190,7 +202,10 @@ class Walk {
       const whole = this.#whole(claim);
       if (whole) return whole === 'native' ? undefined : whole;
     }
+    if (!claim && this.#virtual) refuseOurs(this.#at, this.#process);
     const object = look(here.tree, here.path);
+    // The kernel knows better than we do what the host has there: the caller may have mounts of its own.
+    if (!claim && !this.#virtual && (typeof object === 'number' || !object.place)) return undefined;
     if (typeof object === 'number') throw new Errno(object);
     const { place, stat } = object;
     const more = /[^/]/.test(this.#rest);
@@ -217,7 +232,10 @@ class Walk {
   #whole(claim: Extract<Claim, { kind: 'tree' }>): TreeTarget | 'native' | undefined {
     if (/\/\.\.(?:\/|$)/.test(this.#rest) || !claim.mount) return undefined;
     const dot = /\/\.\/*$/.test(this.#rest);
-    const names = this.#rest.replace(/\/\.(?=\/|$)/g, '').replace(/\/+/g, '/').replace(/\/$/, '');
+    const names = this.#rest
+      .replace(/\/\.(?=\/|$)/g, '')
+      .replace(/\/+/g, '/')
+      .replace(/\/$/, '');
     const path = (this.#at === '/' ? '' : this.#at) + names || '/';
     if (!wholeWay(this.#process.view, this.#at, claim, path)) return undefined;
     const inside = claim.path === '' ? names.slice(1) : claim.path + names;
@@ -329,7 +347,12 @@ class Walk {
   }
 
   #target(claim: Claim): Target {
-    return { path: this.#at, claim, slash: this.#rest !== '', noFollow: this.#links === true || this.#links === 'name' };
+    return {
+      path: this.#at,
+      claim,
+      slash: this.#rest !== '',
+      noFollow: this.#links === true || this.#links === 'name',
+    };
   }
 
   #restart(path: string): boolean {

@@ -98,7 +98,14 @@ function handle(call: Call, target: TreeTarget, next: number): Outcome {
   const AT_SYMLINK_FOLLOW = 0x400;
   const result = asCaller(call, () =>
     withObject(place, (fd) =>
-      native().syscall(SYS.name_to_handle_at, fd, '', bytes, id, (flags & ~AT_SYMLINK_FOLLOW) | AT_EMPTY_PATH),
+      native().syscall(
+        SYS.name_to_handle_at,
+        fd,
+        '',
+        bytes,
+        id,
+        (flags & ~AT_SYMLINK_FOLLOW) | AT_EMPTY_PATH,
+      ),
     ),
   );
   const length = bytes.readUInt32LE(0);
@@ -150,8 +157,7 @@ export const TREE_ACTS: Partial<Record<SyscallName, TreeAct>> = {
   mknodat: mknod,
   unlink: (call, target) => names.removeTree(call, target, false, 0),
   rmdir: (call, target) => names.removeTree(call, target, true, 0),
-  unlinkat: (call, target, next) =>
-    names.removeTree(call, target, (call.int(next) & AT_REMOVEDIR) !== 0, 1),
+  unlinkat: (call, target, next) => names.removeTree(call, target, (call.int(next) & AT_REMOVEDIR) !== 0, 1),
   chdir: chdirTree,
   getxattr,
   lgetxattr: getxattr,

@@ -143,7 +143,9 @@ export function touchTree(call: Call, target: TreeTarget, address: number, forma
   existing(target);
   const fractions = times && [Number(times.readBigInt64LE(8)), Number(times.readBigInt64LE(24))];
   if (fractions?.every((each) => each === UTIME_OMIT)) return 0;
-  if (fractions?.some((each) => (each < 0 || each > 999_999_999) && each !== UTIME_NOW && each !== UTIME_OMIT))
+  if (
+    fractions?.some((each) => (each < 0 || each > 999_999_999) && each !== UTIME_NOW && each !== UTIME_OMIT)
+  )
     throw new Errno('EINVAL');
   return change(call, target, (fd) => check(native().syscall(SYS.utimensat, fd, '', times, AT_EMPTY_PATH)));
 }
@@ -176,8 +178,13 @@ function answer(
   return result;
 }
 
-export const getAttribute = (call: Call, target: TreeTarget, name: number, out: number, size: number): Outcome =>
-  answer(call, target, 'lgetxattr', attributeName(call, name), out, size);
+export const getAttribute = (
+  call: Call,
+  target: TreeTarget,
+  name: number,
+  out: number,
+  size: number,
+): Outcome => answer(call, target, 'lgetxattr', attributeName(call, name), out, size);
 
 export const listAttributes = (call: Call, target: TreeTarget, out: number, size: number): Outcome =>
   answer(call, target, 'llistxattr', undefined, out, size);

@@ -49,15 +49,25 @@ function makeNew(
   if (target.slash && !directory) throw new Errno('ENOENT');
   const { tree, path } = target.claim;
   asCaller(call, () =>
-    tree.create(path, (place) => withUmask(call, () => inDirectory(place, (fd, name) => check(make(fd, name))))),
+    tree.create(path, (place) =>
+      withUmask(call, () => inDirectory(place, (fd, name) => check(make(fd, name)))),
+    ),
   );
   return 0;
 }
 
 export const mkdirTree = (call: Call, target: TreeTarget, mode: number, index: number): Outcome =>
-  makeNew(call, target, true, index, (fd, name) => native().syscall(SYS.mkdirat, fd, name, mode & PERMISSIONS));
+  makeNew(call, target, true, index, (fd, name) =>
+    native().syscall(SYS.mkdirat, fd, name, mode & PERMISSIONS),
+  );
 
-export function mknodTree(call: Call, target: TreeTarget, mode: number, device: number, index: number): Outcome {
+export function mknodTree(
+  call: Call,
+  target: TreeTarget,
+  mode: number,
+  device: number,
+  index: number,
+): Outcome {
   if ((mode & S_IFMT) === S_IFDIR) throw new Errno('EPERM');
   const type = mode & S_IFMT || S_IFREG;
   return makeNew(call, target, false, index, (fd, name) =>
@@ -96,7 +106,13 @@ function sameTree(from: TreeTarget, to: TreeTarget): TreeTarget['claim']['tree']
 }
 
 /** renameat2(2); `dots`: the new path ends in them. */
-export function renameTree(call: Call, from: TreeTarget, to: TreeTarget, flags: number, dots: boolean): Outcome {
+export function renameTree(
+  call: Call,
+  from: TreeTarget,
+  to: TreeTarget,
+  flags: number,
+  dots: boolean,
+): Outcome {
   if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE) || flags === (RENAME_NOREPLACE | RENAME_EXCHANGE))
     throw new Errno('EINVAL');
   const tree = sameTree(from, to);
@@ -104,7 +120,8 @@ export function renameTree(call: Call, from: TreeTarget, to: TreeTarget, flags: 
   if (!from.place) throw new Errno('ENOENT');
   if (flags & RENAME_NOREPLACE && to.place) throw new Errno('EEXIST');
   if (flags & RENAME_EXCHANGE && !to.place) throw new Errno('ENOENT');
-  if (!isDirectory(from.stat) && (from.slash || (to.slash && !(flags & RENAME_EXCHANGE)))) throw new Errno('ENOTDIR');
+  if (!isDirectory(from.stat) && (from.slash || (to.slash && !(flags & RENAME_EXCHANGE))))
+    throw new Errno('ENOTDIR');
   if (flags & RENAME_EXCHANGE && to.slash && !isDirectory(to.stat)) throw new Errno('ENOTDIR');
   if (isMountPoint(call, from) || isMountPoint(call, to)) throw new Errno('EBUSY');
   asCaller(call, () => tree.rename(from.claim.path, to.claim.path, flags));

@@ -15,7 +15,6 @@ import { AT_FDCWD, type TreeTarget } from './resolve.ts';
 import { lastDots, requireParent } from './tree-names.ts';
 
 const O_TMPFILE = 0o20200000;
-const O_TMPFILE_BIT = 0o20000000;
 const S_IFIFO = 0o010000;
 const S_IFSOCK = 0o140000;
 const S_IFMT = 0o170000;
@@ -84,7 +83,9 @@ function openPath(place: Place, stat: Buffer, flags: number, forGuest = false): 
     if (fd >= 0) return fd;
   }
   if (path === '') return check(native().syscall(SYS.fcntl, layer.fd, F_DUPFD_CLOEXEC, 3));
-  return check(native().openBeneath(layer.fd, path, O.PATH | O.CLOEXEC | O.NOFOLLOW | (flags & O.DIRECTORY), 0));
+  return check(
+    native().openBeneath(layer.fd, path, O.PATH | O.CLOEXEC | O.NOFOLLOW | (flags & O.DIRECTORY), 0),
+  );
 }
 
 /** A name with a slash behind it is a directory's: no file can be made there. */
