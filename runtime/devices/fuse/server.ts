@@ -76,8 +76,8 @@ export class FuseServer {
    * another thread, which is answered here and not passed on.
    */
   fileOf(fd: number): Promise<OpenFile | undefined> {
-    if (![...this.#handles.values()].some(({ file }) => file?.ioctl !== undefined))
-      return Promise.resolve(undefined);
+    const files = [...this.#expected, ...[...this.#handles.values()].map(({ file }) => file)];
+    if (!files.some((file) => file?.ioctl !== undefined)) return Promise.resolve(undefined);
     const found = this.#seeking.then(
       () =>
         new Promise<OpenFile | undefined>((resolve) => {
