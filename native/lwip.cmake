@@ -24,6 +24,31 @@ file(GLOB LWIP_SOURCES ${LWIP_DIR}/src/core/*.c ${LWIP_DIR}/src/core/ipv4/*.c ${
 list(FILTER LWIP_SOURCES EXCLUDE REGEX "/(dns|dhcp|dhcp6|autoip|altcp.*|sys|timeouts|mem|stats)\\.c$")
 list(APPEND LWIP_SOURCES ${LWIP_DIR}/src/netif/ethernet.c ${LWIP_DIR}/src/core/timeouts.c ${LWIP_DIR}/src/core/mem.c
   ${LWIP_DIR}/src/core/stats.c ${LWIP_DIR}/src/core/sys.c)
+
+# A copy of a source file with `from` replaced by `to`, in place of the original.
+function(lwip_fix file from to)
+  set(original ${LWIP_DIR}/src/${file})
+  set(fixed ${CMAKE_CURRENT_BINARY_DIR}/lwip/${file})
+  file(READ ${original} text)
+  string(FIND "${text}" "${from}" at)
+  if(at EQUAL -1)
+    message(FATAL_ERROR "lwIP: ${file} is not the file that is to be fixed")
+  endif()
+  string(REPLACE "${from}" "${to}" text "${text}")
+  if(EXISTS ${fixed})
+    file(READ ${fixed} known)
+  endif()
+  if(NOT "${text}" STREQUAL "${known}")
+    file(WRITE ${fixed} "${text}")
+  endif()
+  list(REMOVE_ITEM LWIP_SOURCES ${original})
+  list(APPEND LWIP_SOURCES ${fixed})
+  set(LWIP_SOURCES ${LWIP_SOURCES} PARENT_SCOPE)
+endfunction()
+
+# Splitting a segment that does not fit into the peer's window leaves its FIN on the first part, so the rest is lost.
+lwip_fix(core/tcp_out.c "TCPH_SET_FLAG(useg->tcphdr, split_flags);" "TCPH_FLAGS_SET(useg->tcphdr, split_flags);")
+
 set(LWIP_INCLUDES ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip ${LWIP_DIR}/src/include)
 
 add_library(lwip OBJECT ${LWIP_SOURCES})

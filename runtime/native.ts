@@ -176,7 +176,6 @@ export interface NativePlug {
   close(): void;
 }
 
-/** Everything the addon exports. */
 /** Bits of the last argument of {@link PathTable.resolve}. */
 export const PATH_FLAGS = {
   /** a symbolic link at the end of the path is meant itself */
@@ -207,6 +206,63 @@ export interface Readiness {
   close(): void;
 }
 
+/** What is told of a socket of a stack in user space. */
+export const LWIP_EVENT = { connected: 0, failed: 1, acceptable: 2, reset: 3 } as const;
+
+/** Size of the struct Meta that goes with datagrams (native/src/lwip/markers.h). */
+export const LWIP_META_SIZE = 56;
+
+/** A TCP/IP stack in user space (native/src/lwip/stack.h). */
+export interface NativeLwipStack {
+  /** Adds an interface on `network`. Its index, or a negated errno. */
+  addInterface(name: string, network: NativeNetwork, mtu: number): number;
+  /** A new socket: the descriptor for a guest, close-on-exec. `type` is without flags. Or a negated errno. */
+  socket(domain: number, type: number, protocol: number): number;
+  /** How many sockets there are. */
+  sockets(): number;
+  /** A request of netdevice(7) on a struct ifreq. 0 or a negated errno. */
+  device(request: number, ifreq: Uint8Array): number;
+  close(): void;
+}
+
+/** Tells when a descriptor is readable. */
+export interface NativeReadable {
+  stop(): void;
+}
+
+/**
+ * Calls on sockets of stacks in user space. `id` names the socket, `fd` is a copy of the guest's descriptor.
+ * Addresses are bytes of a struct sockaddr. Results below zero are negated errnos.
+ */
+export interface NativeLwip {
+  /**
+   * A copy of descriptor `fd` of the process of `pidfd`, when it is such a socket: then its id, and in `out` the copy,
+   * domain, type and protocol. 0 when it is none.
+   */
+  open(pidfd: number, fd: number, out: Int32Array): number;
+  bind(id: number, fd: number, address: Uint8Array): number;
+  /** -EINPROGRESS: an event will tell. `wait`: the guest waits for it in connect(2). */
+  connect(id: number, fd: number, address: Uint8Array, wait: boolean): number;
+  listen(id: number, fd: number, backlog: number): number;
+  /** The next connection, or -EAGAIN. The first byte of `name` is the length of the address after it, or 0. */
+  accept(fd: number, flags: number, name: Uint8Array): number;
+  shutdown(id: number, fd: number, how: number): number;
+  /** Address of the socket or its peer; the length. `out` has 128 bytes. */
+  name(id: number, peer: boolean, out: Uint8Array): number;
+  setOption(id: number, fd: number, level: number, name: number, value: Uint8Array): number;
+  /** Value of an option that was set, or that the stack knows; the length, or -ENOPROTOOPT. */
+  getOption(id: number, level: number, name: number, out: Uint8Array): number;
+  /** To be called when {@link LWIP_EVENT}.reset was told. */
+  finishReset(id: number): number;
+  /** Sends a datagram; -EAGAIN where the network is full. */
+  send(id: number, bytes: Uint8Array, meta: Uint8Array | null): number;
+  /** Takes a datagram (MSG_PEEK in `flags`) without waiting: its whole length. */
+  receive(fd: number, into: Uint8Array, flags: number, meta: Uint8Array): number;
+  setEvents(callback: (id: number, event: number, value: number) => void): void;
+  Readable: new (fd: number, callback: () => void) => NativeReadable;
+}
+
+/** Everything the addon exports. */
 export interface NativeAddon {
   /** Listens on `fd` (owned from then on); the slot is filled before each `onCall`. */
   Listener: new (fd: number, slot: Uint32Array, onCall: () => number, onEnd: () => void) => Listener;
@@ -233,6 +289,9 @@ export interface NativeAddon {
     options: { hashSize: number; expireSeconds: number },
     onPortGone: (port: number) => void,
   ) => NativeNetwork;
+  /** Absent where the addon was built without lwIP, like {@link lwip}. */
+  LwipStack?: new () => NativeLwipStack;
+  lwip?: NativeLwip;
 
   /**
    * A system call of the supervisor itself. Numbers are passed as they are, byte strings as pointers to

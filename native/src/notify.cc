@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -191,8 +192,15 @@ class Listener : public Napi::ObjectWrap<Listener> {
     request.flags = flags;
     request.srcfd = static_cast<uint32_t>(info[1].As<Napi::Number>().Int32Value());
     request.newfd_flags = info[2].ToBoolean().Value() ? O_CLOEXEC : 0;
+    // The kernel waits for the guest to take the descriptor, and has answered the call before it does: were that wait
+    // interrupted, the guest would go on with 0 as the result of its call.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     const int result = ioctl(fd_, SECCOMP_IOCTL_NOTIF_ADDFD, &request);
-    return Napi::Number::New(info.Env(), result >= 0 ? result : -errno);
+    const int error = errno;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return Napi::Number::New(info.Env(), result >= 0 ? result : -error);
   }
 
   Napi::Value Alive(const Napi::CallbackInfo& info) {

@@ -32,6 +32,13 @@ export interface Stack {
   readonly driver: string;
   /** True when the host's own network is meant: calls are then simply passed to the kernel. */
   readonly isHost: boolean;
+  /**
+   * True when its sockets are not the kernel's: guests hold AF_UNIX sockets, and calls that name addresses or
+   * options are answered by runtime/syscalls/emulated.
+   */
+  readonly emulated?: boolean;
+  /** A request of netdevice(7) on a struct ifreq, where {@link emulated}. 0 or a negated errno. */
+  device?(request: number, ifreq: Uint8Array): number;
   /** Families that socket() takes; any other is EAFNOSUPPORT. */
   readonly families: ReadonlySet<number>;
   /**

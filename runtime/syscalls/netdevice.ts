@@ -41,6 +41,11 @@ const ioctl: Handler = (call): Answer => {
   if (!GET.has(request) && !SET.has(request)) throw new Errno('EINVAL');
   if (SET.has(request)) requireOwner(call.process, call.vm.uid);
   const argument = call.read(call.arg(2), IFREQ_SIZE);
+  if (stack.device) {
+    check(stack.device(request, argument));
+    if (GET.has(request)) call.write(call.arg(2), argument);
+    return 0;
+  }
   const socket = stack.socket(AF.INET, SOCK.DGRAM | SOCK.CLOEXEC, 0);
   const result = native().syscall(SYS.ioctl, socket, request, argument);
   native().syscall(SYS.close, socket);

@@ -9,6 +9,7 @@
 #define LWIP_SOCKET 0
 #define LWIP_TIMERS 0
 #define LWIP_STATS 0
+#define LWIP_DONT_PROVIDE_BYTEORDER_FUNCTIONS
 
 /* Memory comes from malloc: no pools, hardly any static state. */
 #define MEM_LIBC_MALLOC 1
@@ -26,7 +27,7 @@
 #define LWIP_ICMP6 1
 #define LWIP_RAW 1
 #define LWIP_UDP 1
-#define LWIP_UDPLITE 0
+#define LWIP_UDPLITE 1
 #define LWIP_TCP 1
 #define LWIP_IGMP 1
 #define LWIP_DHCP 0
@@ -41,6 +42,9 @@
 #define LWIP_BROADCAST_PING 0
 #define LWIP_MULTICAST_PING 1
 
+/* As Linux. */
+#define IP_DEFAULT_TTL 64
+#define ICMP_TTL 64
 #define IP_FORWARD 1
 #define IP_FORWARD_ALLOW_TX_ON_RX_NETIF 1
 #define LWIP_IPV6_FORWARD 1
@@ -55,7 +59,7 @@
 #define IP_SOF_BROADCAST 0
 #define IP_SOF_BROADCAST_RECV 0
 
-#define ARP_TABLE_SIZE 127
+#define ARP_TABLE_SIZE 64
 #define ARP_QUEUEING 1
 #define ARP_QUEUE_LEN 64
 #define ETHARP_SUPPORT_STATIC_ENTRIES 1
@@ -68,8 +72,8 @@
 #define LWIP_IPV6_DUP_DETECT_ATTEMPTS 1
 #define LWIP_IPV6_ADDRESS_LIFETIMES 1
 #define LWIP_ND6_QUEUEING 1
-#define LWIP_ND6_NUM_NEIGHBORS 64
-#define LWIP_ND6_NUM_DESTINATIONS 64
+#define LWIP_ND6_NUM_NEIGHBORS 48
+#define LWIP_ND6_NUM_DESTINATIONS 48
 #define LWIP_ND6_NUM_PREFIXES 8
 #define LWIP_ND6_NUM_ROUTERS 4
 #define LWIP_ND6_ALLOW_RA_UPDATES 1
@@ -99,8 +103,10 @@
 #define TCP_MAXRTX 12
 #define TCP_LOCAL_PORT_RANGE_START 32768
 #define TCP_LOCAL_PORT_RANGE_END 60999
+#define TCP_ENSURE_LOCAL_PORT_RANGE(port) ((u16_t)(32768 + (port) % 28232))
 #define UDP_LOCAL_PORT_RANGE_START 32768
 #define UDP_LOCAL_PORT_RANGE_END 60999
+#define UDP_ENSURE_LOCAL_PORT_RANGE(port) ((u16_t)(32768 + (port) % 28232))
 
 /* Checksums are switched per frame: what comes from inside of this process needs none (interface.cc). */
 #define LWIP_CHECKSUM_CTRL_PER_NETIF 1

@@ -14,7 +14,7 @@ extern "C" {
 
 uint32_t umvu_random(void);
 uint16_t umvu_checksum(const void *bytes, int size);
-_Noreturn void umvu_lwip_assert(const char *text, const char *file, int line);
+void umvu_lwip_assert(const char *text, const char *file, int line) __attribute__((noreturn));
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,362 @@
+#include "lwip/interface.h"
+
+#include <arpa/inet.h>
+#include <linux/if_addr.h>
+#include <linux/if_ether.h>
+#include <linux/rtnetlink.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "lwip/offload.h"
+#include "lwip/stack.h"
+
+namespace umvu::lwip {
+
+// The port by which an interface is on its network.
+class StackPort : public net::Port {
+ public:
+  StackPort(net::Network* network, int number, net::PortConfig config, Interface* interface)
+      : Port(network, number, std::move(config)), interface_(interface) {}
+  void set_reading(bool reading) override {
+    if (reading) interface_->stack()->writable();
+  }
+
+ private:
+  bool receive() override { return true; }
+  bool transmit(const uint8_t* bytes, std::size_t size) override {
+    count_sent(size);
+    interface_->deliver(bytes, size);
+    return false;
+  }
+  int write_now(const uint8_t*, std::size_t) override { return 0; }
+  bool recover(uint32_t) override { return true; }
+
+  Interface* const interface_;
+};
+
+namespace {
+
+// TCP is left to the link, except its own check of what comes from outside (input()).
+constexpr uint16_t kChecksums = NETIF_CHECKSUM_ENABLE_ALL & ~NETIF_CHECKSUM_GEN_TCP;
+constexpr uint16_t kUnchecked =
+    kChecksums & ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP | NETIF_CHECKSUM_CHECK_ICMP |
+                   NETIF_CHECKSUM_CHECK_ICMP6 | NETIF_CHECKSUM_CHECK_IP);
+
+}  // namespace
+
+Interface::Interface(Stack* stack, int index, std::string name, net::Network* network, int mtu)
+    : stack_(stack), index_(index), name_(std::move(name)), loopback_(network == nullptr), network_(network),
+      mtu_(mtu) {
+  if (network != nullptr) {
+    if (getrandom(mac_.data(), mac_.size(), 0) != static_cast<ssize_t>(mac_.size())) mac_[5] = uint8_t(index);
+    mac_[0] = static_cast<uint8_t>((mac_[0] & 0xfc) | 0x02);
+  }
+  new_place();
+}
+
+Interface::~Interface() {
+  if (network_ != nullptr && port_number_ > 0) network_->remove_port(port_number_);
+  while (!places_.empty()) drop_place(places_.back().get());
+}
+
+int Interface::connect() {
+  net::PortConfig config;
+  config.kind = net::PortKind::kInternal;
+  config.vnet_header = true;
+  config.make = [this](net::Network* network, int number, net::PortConfig made) {
+    auto port = std::make_unique<StackPort>(network, number, std::move(made), this);
+    port_ = port.get();
+    return port;
+  };
+  config.on_removed = [this] {
+    port_ = nullptr;
+    port_number_ = 0;
+    network_ = nullptr;
+  };
+  const int number = network_->add_port(std::move(config));
+  if (number > 0) port_number_ = number;
+  return number;
+}
+
+net::PortCounters Interface::counters() const {
+  if (loopback() || port_number_ == 0) return loop_counters_;
+  net::PortCounters seen = network_->counters(port_number_).value_or(net::PortCounters{});
+  // What the network sends is what the interface receives.
+  std::swap(seen.rx_frames, seen.tx_frames);
+  std::swap(seen.rx_bytes, seen.tx_bytes);
+  return seen;
+}
+
+err_t Interface::init(netif* place) {
+  Interface* self = of(place);
+  place->name[0] = 'e';
+  place->name[1] = 'n';
+  place->mtu = static_cast<u16_t>(self->mtu_);
+  place->hwaddr_len = ETH_HWADDR_LEN;
+  std::memcpy(place->hwaddr, self->mac_.data(), ETH_HWADDR_LEN);
+  place->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP;
+  if (self->places_.size() == 1) place->flags |= NETIF_FLAG_IGMP | NETIF_FLAG_MLD6;
+  place->output = etharp_output;
+  place->output_ip6 = ethip6_output;
+  place->linkoutput = send_frame;
+  NETIF_SET_CHECKSUM_CTRL(place, kChecksums);
+  return ERR_OK;
+}
+
+err_t Interface::init_loopback(netif* place) {
+  place->name[0] = 'l';
+  place->name[1] = 'o';
+  place->mtu = 65535;
+  place->flags = NETIF_FLAG_LINK_UP | NETIF_FLAG_IGMP | NETIF_FLAG_MLD6;
+  place->output = [](netif* out, pbuf* packet, const ip4_addr_t*) { return of(out)->loop(packet, ETH_P_IP); };
+  place->output_ip6 = [](netif* out, pbuf* packet, const ip6_addr_t*) {
+    return of(out)->loop(packet, ETH_P_IPV6);
+  };
+  NETIF_SET_CHECKSUM_CTRL(place, NETIF_CHECKSUM_GEN_IP);
+  return ERR_OK;
+}
+
+netif* Interface::new_place() {
+  places_.push_back(std::make_unique<netif>());
+  netif* place = places_.back().get();
+  netif_add_noaddr(place, this, loopback() ? init_loopback : init, nullptr);
+  if (up_) netif_set_up(place);
+  return place;
+}
+
+void Interface::drop_place(netif* place) {
+  netif_remove(place);
+  std::erase_if(places_, [place](auto& p) { return p.get() == place; });
+}
+
+void Interface::set_up(bool up) {
+  if (up == up_) return;
+  up_ = up;
+  netif* first = base();
+  if (!up) {
+    for (const auto& place : places_) netif_set_down(place.get());
+    stack_->routes().forget(index_, true, true);
+    // Linux keeps IPv4 addresses of an interface that is down, but not those of IPv6.
+    if (!loopback()) {
+      for (s8_t i = 0; i < LWIP_IPV6_NUM_ADDRESSES; ++i) netif_ip6_addr_set_state(first, i, IP6_ADDR_INVALID);
+      std::erase_if(addresses_, [](auto& a) { return IP_IS_V6_VAL(a.ip); });
+    }
+    return;
+  }
+  if (!loopback()) {
+    netif_create_ip6_linklocal_address(first, 1);
+    netif_set_ip6_autoconfig_enabled(first, 1);
+  }
+  for (const auto& place : places_) netif_set_up(place.get());
+  for (const Address& address : addresses_) stack_->routes().connect(this, address.ip, address.prefix);
+  collect_addresses();
+  stack_->touch();
+}
+
+void Interface::set_mac(const uint8_t* mac) {
+  std::copy_n(mac, mac_.size(), mac_.begin());
+  for (const auto& place : places_) std::memcpy(place->hwaddr, mac, ETH_HWADDR_LEN);
+}
+
+int Interface::set_mtu(int mtu) {
+  if (mtu < 68 || mtu > (loopback() ? 65536 : 65521)) return -EINVAL;
+  mtu_ = mtu;
+  for (const auto& place : places_) {
+    place->mtu = static_cast<u16_t>(std::min(mtu, 65535));
+    place->mtu6 = place->mtu;
+  }
+  return 0;
+}
+
+int Interface::add_address(const Address& given, bool optimistic) {
+  for (const Address& other : addresses_) {
+    if (ip_addr_cmp_zoneless(&other.ip, &given.ip)) return -EEXIST;
+  }
+  Address address = given;
+  if (IP_IS_V4_VAL(address.ip)) {
+    const bool first = ip4_addr_isany_val(*netif_ip4_addr(base()));
+    address.place = first ? base() : new_place();
+    ip4_addr_t mask, none = {0};
+    mask.addr = htonl(address.prefix == 0 ? 0 : 0xffffffffu << (32 - address.prefix));
+    netif_set_addr(address.place, ip_2_ip4(&address.ip), &mask, &none);
+    if (address.label.empty()) address.label = name_;
+    address.flags |= IFA_F_PERMANENT;
+    for (const Address& other : addresses_) {
+      if (IP_IS_V4_VAL(other.ip) && other.prefix == address.prefix &&
+          in_prefix(other.ip, address.ip, address.prefix)) {
+        address.flags |= IFA_F_SECONDARY;
+      }
+    }
+  } else {
+    s8_t slot = -1;
+    ip6_addr_t ip = *ip_2_ip6(&address.ip);
+    ip6_addr_assign_zone(&ip, IP6_UNICAST, base());
+    if (netif_add_ip6_address(base(), &ip, &slot) != ERR_OK || slot < 0) return -ENOBUFS;
+    ip_addr_copy_from_ip6(address.ip, ip);
+    address.place = base();
+    const u8_t state = optimistic || loopback() ? IP6_ADDR_PREFERRED : IP6_ADDR_TENTATIVE;
+    netif_ip6_addr_set_state(base(), slot, state);
+    address.flags |= IFA_F_PERMANENT;
+  }
+  addresses_.push_back(address);
+  if (up_) stack_->routes().connect(this, address.ip, address.prefix);
+  stack_->touch();
+  return 0;
+}
+
+int Interface::remove_address(const ip_addr_t& ip, int prefix) {
+  const auto at = std::find_if(addresses_.begin(), addresses_.end(), [&](auto& a) {
+    return ip_addr_cmp_zoneless(&a.ip, &ip) && (prefix < 0 || a.prefix == prefix);
+  });
+  if (at == addresses_.end()) return -EADDRNOTAVAIL;
+  const Address gone = *at;
+  addresses_.erase(at);
+  if (IP_IS_V6_VAL(ip)) {
+    const s8_t slot = netif_get_ip6_addr_match(base(), ip_2_ip6(&gone.ip));
+    if (slot >= 0) netif_ip6_addr_set_state(base(), slot, IP6_ADDR_INVALID);
+  } else if (gone.place == base()) {
+    ip4_addr_t none = {0};
+    netif_set_addr(base(), &none, &none, &none);
+  } else {
+    drop_place(gone.place);
+  }
+  stack_->routes().disconnect(this, gone.ip, gone.prefix);
+  return 0;
+}
+
+netif* Interface::place_for(const ip4_addr_t& destination) {
+  ip_addr_t ip;
+  ip_addr_copy_from_ip4(ip, destination);
+  for (const Address& address : addresses_) {
+    if (IP_IS_V4_VAL(address.ip) && ip4_addr_cmp(ip_2_ip4(&address.ip), &destination)) return address.place;
+  }
+  for (const Address& address : addresses_) {
+    if (IP_IS_V4_VAL(address.ip) && in_prefix(ip, address.ip, address.prefix)) return address.place;
+  }
+  return base();
+}
+
+void Interface::collect_addresses() {
+  const netif* place = base();
+  std::erase_if(addresses_, [&](const Address& a) {
+    return IP_IS_V6_VAL(a.ip) && netif_get_ip6_addr_match(base(), ip_2_ip6(&a.ip)) < 0;
+  });
+  for (s8_t i = 0; i < LWIP_IPV6_NUM_ADDRESSES; ++i) {
+    const u8_t state = netif_ip6_addr_state(place, i);
+    if (ip6_addr_isinvalid(state)) continue;
+    ip_addr_t ip;
+    ip_addr_copy_from_ip6(ip, *netif_ip6_addr(place, i));
+    auto at = std::find_if(addresses_.begin(), addresses_.end(),
+                           [&](auto& a) { return ip_addr_cmp_zoneless(&a.ip, &ip); });
+    if (at == addresses_.end()) {
+      Address found;
+      found.ip = ip;
+      found.prefix = 64;
+      found.scope = ip6_addr_islinklocal(ip_2_ip6(&ip)) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+      found.flags = netif_ip6_addr_isstatic(place, i) ? IFA_F_PERMANENT : IFA_F_MANAGETEMPADDR;
+      found.place = base();
+      addresses_.push_back(found);
+      if (up_) stack_->routes().connect(this, ip, 64);
+      at = addresses_.end() - 1;
+    }
+    at->flags &= ~static_cast<uint32_t>(IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED);
+    if (ip6_addr_istentative(state)) at->flags |= IFA_F_TENTATIVE;
+    if (ip6_addr_isduplicated(state)) at->flags |= IFA_F_TENTATIVE | IFA_F_DADFAILED;
+    if (state == IP6_ADDR_DEPRECATED) at->flags |= IFA_F_DEPRECATED;
+  }
+}
+
+void Interface::deliver(const uint8_t* bytes, std::size_t size) {
+  Received received;
+  if (!up_ || !parse_frame(bytes, size, mac_.data(), &received)) return;
+  received.interface = this;
+  stack_->receive(received);
+}
+
+netif* Interface::arp_place(const pbuf* packet) {
+  if (packet->len < SIZEOF_ETHARP_HDR) return base();
+  ip4_addr_t target;
+  std::memcpy(&target.addr, static_cast<const uint8_t*>(packet->payload) + 24, 4);
+  for (const Address& address : addresses_) {
+    if (IP_IS_V4_VAL(address.ip) && ip4_addr_cmp(ip_2_ip4(&address.ip), &target)) return address.place;
+  }
+  return base();
+}
+
+void Interface::input(const Received& received) {
+  pbuf* packet = received.packet;
+  packet->flags = static_cast<u8_t>(packet->flags | received.cast);
+  netif* place = base();
+  if (!up_) {
+    pbuf_free(packet);
+    return;
+  }
+  if (!loopback()) NETIF_SET_CHECKSUM_CTRL(place, received.trusted ? kUnchecked : kChecksums);
+  switch (received.type) {
+    case ETH_P_IP:
+      if (loopback() && packet->len >= IP_HLEN) {
+        // All of 127.0.0.0/8 is this host, as on Linux.
+        const auto* header = static_cast<const ip_hdr*>(packet->payload);
+        ip4_addr_t to;
+        ip4_addr_copy(to, header->dest);
+        if (ip4_addr_isloopback(&to)) ip4_addr_copy(*ip_2_ip4(&place->ip_addr), to);
+        ip4_input(packet, place);
+        ip_addr_set_loopback(0, &place->ip_addr);
+        return;
+      }
+      ip4_input(packet, place);
+      return;
+    case ETH_P_IPV6:
+      ip6_input(packet, place);
+      return;
+    case ETH_P_ARP:
+      etharp_input(packet, arp_place(packet));
+      return;
+    default:
+      pbuf_free(packet);
+  }
+}
+
+err_t Interface::send(pbuf* frame) {
+  if (port_ == nullptr || !up_) return ERR_IF;
+  if (network_->paused()) return ERR_WOULDBLOCK;
+  net::Pump& pump = network_->pump();
+  net::Frame out{pump.buffers().slot(0), frame->tot_len};
+  pbuf_copy_partial(frame, out.data(), frame->tot_len, 0);
+  out.set_header(offload_header(out.data(), out.size, mtu_));
+  // Ports that keep a reference get it over with at once, so that there is always a free slot.
+  if (network_->receive(port_, out)) network_->flush();
+  // Sockets of this host hear what is sent to a group or to all, too.
+  const bool to_all = std::all_of(out.data(), out.data() + 6, [](uint8_t byte) { return byte == 0xff; });
+  if (to_all || (frame->flags & PBUF_FLAG_MCASTLOOP) != 0) hear_own(frame, to_all);
+  stack_->touch();
+  return ERR_OK;
+}
+
+void Interface::hear_own(pbuf* frame, bool to_all) {
+  uint16_t type = 0;
+  pbuf_copy_partial(frame, &type, sizeof type, 12);
+  type = ntohs(type);
+  if (type != ETH_P_IP && type != ETH_P_IPV6) return;
+  const auto size = static_cast<u16_t>(frame->tot_len - SIZEOF_ETH_HDR);
+  pbuf* copy = pbuf_alloc(PBUF_RAW, size, PBUF_RAM);
+  if (copy == nullptr) return;
+  pbuf_copy_partial(frame, copy->payload, size, SIZEOF_ETH_HDR);
+  stack_->receive({this, copy, type, true, to_all ? uint8_t{PBUF_FLAG_LLBCAST} : uint8_t{PBUF_FLAG_LLMCAST}});
+}
+
+err_t Interface::loop(pbuf* packet, uint16_t type) {
+  pbuf* copy = pbuf_clone(PBUF_RAW, PBUF_RAM, packet);
+  if (copy == nullptr) return ERR_MEM;
+  ++loop_counters_.rx_frames;
+  loop_counters_.rx_bytes += packet->tot_len;
+  loop_counters_.tx_frames = loop_counters_.rx_frames;
+  loop_counters_.tx_bytes = loop_counters_.rx_bytes;
+  stack_->receive({this, copy, type, true, 0});
+  return ERR_OK;
+}
+
+}  // namespace umvu::lwip

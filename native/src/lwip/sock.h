@@ -1,0 +1,110 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <span>
+#include <vector>
+
+#include "lwip/endpoint.h"
+#include "net/pump.h"
+
+namespace umvu::lwip {
+
+class Host;
+class Stack;
+
+// What JavaScript is told about a socket (runtime/native.ts, LwipEvent).
+enum class Event { kConnected = 0, kFailed = 1, kAcceptable = 2, kReset = 3 };
+
+// Values of socket options that were set, by level and name. An accepted socket inherits them.
+class Options {
+ public:
+  void set(int level, int name, std::span<const uint8_t> value) {
+    values_[key(level, name)].assign(value.begin(), value.end());
+  }
+  const std::vector<uint8_t>* find(int level, int name) const {
+    const auto at = values_.find(key(level, name));
+    return at == values_.end() ? nullptr : &at->second;
+  }
+  // As int; `otherwise` where it was not set.
+  int number(int level, int name, int otherwise = 0) const;
+
+ private:
+  static uint64_t key(int level, int name) {
+    return static_cast<uint64_t>(static_cast<uint32_t>(level)) << 32 | static_cast<uint32_t>(name);
+  }
+  std::map<uint64_t, std::vector<uint8_t>> values_;
+};
+
+// A socket of a stack. A guest holds an AF_UNIX socket, whose other end (`far`) is here; what the guest writes into its
+// own comes out here, and the other way round. Calls that name addresses or options come from the supervisor, which
+// has a copy of the guest's descriptor (`guest`, borrowed) while it makes them. All members: under the lock of the
+// pump and inside the image of the stack; results below zero are negated errnos.
+class Sock : public net::Pollable {
+ public:
+  Sock(Stack* stack, int domain, int type, int protocol);
+  ~Sock() override;
+  Sock(const Sock&) = delete;
+  Sock& operator=(const Sock&) = delete;
+
+  uint64_t id() const { return id_; }
+  int domain() const { return domain_; }
+  int type() const { return type_; }
+  int protocol() const { return protocol_; }
+  Stack& stack() { return *stack_; }
+  Host& host();
+  Options& options() { return options_; }
+  // Inode of the guest's socket; 0: not seen yet.
+  ino_t inode = 0;
+
+  virtual int bind(int guest, std::span<const uint8_t> address) = 0;
+  virtual int connect(int guest, std::span<const uint8_t> address, bool wait) = 0;
+  virtual int listen(int guest, int backlog);
+  virtual int shutdown(int guest, int how);
+  // Length of the sockaddr that was written.
+  virtual int name(bool peer, uint8_t* out) = 0;
+  // An option has been set; 0, or a negated errno that refuses it.
+  virtual int option_changed(int guest, int level, int name);
+  // Option that is not just what was set; its length, or -ENOPROTOOPT.
+  virtual int special_option(int level, int name, std::span<uint8_t> out);
+  // A network that was full takes packets again.
+  virtual void network_writable() {}
+  // Asked for with Stack::retry_later(); true: again.
+  virtual bool retry() { return false; }
+  // Whether the guest still has it, where its end cannot be seen otherwise.
+  virtual bool alive() { return true; }
+  // The stack goes away, or the guest has closed its end.
+  virtual void abandon() = 0;
+
+  // The error that SO_ERROR tells, once.
+  int take_error() {
+    const int error = error_;
+    error_ = 0;
+    return error;
+  }
+
+ protected:
+  // Makes `far_`; events as of epoll_ctl(2).
+  void watch(uint32_t events);
+  void unwatch();
+  // Deletes this object, later.
+  void retire();
+
+  Stack* const stack_;
+  const uint64_t id_;
+  const int domain_;
+  const int type_;
+  const int protocol_;
+  net::UniqueFd far_;
+  Options options_;
+  int error_ = 0;
+
+ private:
+  bool watched_ = false;
+};
+
+// For the hook of lwIP: whether a segment for `pcb` is taken.
+err_t tcp_admits(tcp_pcb* pcb, tcp_hdr* header);
+
+}  // namespace umvu::lwip

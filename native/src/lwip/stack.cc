@@ -1,0 +1,219 @@
+#include "lwip/stack.h"
+
+#include <linux/rtnetlink.h>
+#include <linux/if_addr.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "lwip/host.h"
+#include "lwip/sock.h"
+
+namespace umvu::lwip {
+namespace {
+
+// How long the slow timers of lwIP go on after the last work, in ms: as long as address resolution, duplicate address
+// detection and reassembly may take. What is longer (aging) is made up for when there is work again.
+constexpr uint64_t kActive = 16000;
+constexpr uint64_t kFast = 100, kSlow = 1000;
+// Above this many bytes the network is told to wait.
+constexpr std::size_t kMostReceived = 16 << 20;
+
+bool waits(const tcp_pcb* pcb) {
+  return (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT) || pcb->unacked != nullptr ||
+         pcb->unsent != nullptr || pcb->ooseq != nullptr || pcb->refused_data != nullptr ||
+         (pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND)) != 0 || (pcb->so_options & SOF_KEEPALIVE) != 0 ||
+         pcb->persist_backoff != 0;
+}
+
+}  // namespace
+
+Stack::Stack(Host* host) : host_(host), image_(this), routes_(this) {
+  const Inside inside(&image_);
+  lwip_init();
+  interfaces_.push_back(std::make_unique<Interface>(this, 1, "lo", nullptr, 65536));
+  Interface& lo = loopback();
+  lo.set_up(true);
+  Address v4, v6;
+  ip_addr_set_loopback(0, &v4.ip);
+  v4.prefix = 8;
+  v4.scope = RT_SCOPE_HOST;
+  lo.add_address(v4, true);
+  ip_addr_set_loopback(1, &v6.ip);
+  v6.prefix = 128;
+  v6.scope = RT_SCOPE_HOST;
+  lo.add_address(v6, true);
+}
+
+Stack::~Stack() { close(); }
+
+void Stack::close() {
+  const Inside inside(&image_);
+  while (!socks_.empty()) (*socks_.begin())->abandon();
+  for (const Received& received : received_) pbuf_free(received.packet);
+  received_.clear();
+  while (!interfaces_.empty()) interfaces_.pop_back();
+  host_->forget(this);
+}
+
+Interface* Stack::interface(int index) const {
+  for (const auto& interface : interfaces_) {
+    if (interface->index() == index) return interface.get();
+  }
+  return nullptr;
+}
+
+Interface* Stack::interface(const std::string& name) const {
+  for (const auto& interface : interfaces_) {
+    if (interface->name() == name) return interface.get();
+  }
+  return nullptr;
+}
+
+bool Stack::is_local(const ip_addr_t& ip) const {
+  if (IP_IS_V4_VAL(ip) && ip4_addr_isloopback(ip_2_ip4(&ip))) return true;
+  for (const auto& interface : interfaces_) {
+    for (const Address& address : interface->addresses()) {
+      if (ip_addr_cmp_zoneless(&address.ip, &ip)) return true;
+    }
+  }
+  return false;
+}
+
+int Stack::add_interface(const std::string& name, net::Network* network, int mtu) {
+  if (name.empty() || name.size() > 15) return -EINVAL;
+  if (interface(name) != nullptr) return -EEXIST;
+  const Inside inside(&image_);
+  const int index = interfaces_.back()->index() + 1;
+  interfaces_.push_back(std::make_unique<Interface>(this, index, name, network, mtu));
+  if (const int result = interfaces_.back()->connect(); result < 0) {
+    interfaces_.pop_back();
+    return result;
+  }
+  return index;
+}
+
+void Stack::receive(const Received& received) {
+  received_.push_back(received);
+  received_bytes_ += received.packet->tot_len;
+  host_->pump().soon(this);
+}
+
+void Stack::writable() {
+  resend_ = true;
+  host_->pump().soon(this);
+}
+
+void Stack::retry_later(Sock* sock) {
+  retries_.insert(sock);
+  touch();
+}
+
+void Stack::forget(Sock* sock) {
+  socks_.erase(sock);
+  retries_.erase(sock);
+}
+
+void Stack::on_turn() {
+  const Inside inside(&image_);
+  if (resend_) output_all();
+  // What comes in while this goes on waits for the next turn.
+  for (std::size_t left = received_.size(); left > 0 && !received_.empty(); --left) {
+    const Received received = received_.front();
+    received_.pop_front();
+    received_bytes_ -= received.packet->tot_len;
+    received.interface->input(received);
+  }
+  for (const auto& interface : interfaces_) {
+    if (interface->network() != nullptr) interface->network()->finish();
+  }
+  touch();
+}
+
+void Stack::output_all() {
+  resend_ = false;
+  for (tcp_pcb* pcb = tcp_active_pcbs; pcb != nullptr; pcb = pcb->next) {
+    if (pcb->unsent != nullptr) tcp_output(pcb);
+  }
+  for (Sock* sock : socks_) sock->network_writable();
+}
+
+bool Stack::tcp_waits() const {
+  if (tcp_tw_pcbs != nullptr) return true;
+  for (const tcp_pcb* pcb = tcp_active_pcbs; pcb != nullptr; pcb = pcb->next) {
+    if (waits(pcb)) return true;
+  }
+  return false;
+}
+
+void Stack::touch() {
+  const uint64_t now = host_->clock();
+  active_until_ = now + kActive;
+  if (deadline_ != 0) return;
+  deadline_ = now + TCP_TMR_INTERVAL;
+  if (last_slow_ == 0) last_slow_ = now;
+  last_fast_ = now;
+  // Nothing waited for TCP's timers meanwhile; its clock goes on all the same.
+  const Inside inside(&image_);
+  advance_tcp(now);
+  host_->schedule(this);
+}
+
+void Stack::tick(uint64_t now) {
+  const Inside inside(&image_);
+  deadline_ = 0;
+  const bool tcp = tcp_waits();
+  if (tcp) {
+    run_tcp(now);
+  } else {
+    advance_tcp(now);
+  }
+  slow_ticks(now);
+  const std::set<Sock*> again = std::move(retries_);
+  retries_.clear();
+  for (Sock* sock : again) {
+    if (socks_.contains(sock) && sock->retry()) retries_.insert(sock);
+  }
+  for (const auto& interface : interfaces_) {
+    interface->collect_addresses();
+    if (interface->network() != nullptr) interface->network()->finish();
+  }
+  if (tcp || !retries_.empty() || tcp_waits()) {
+    deadline_ = now + TCP_TMR_INTERVAL;
+  } else if (now < active_until_) {
+    deadline_ = last_fast_ + kFast;
+  }
+  host_->schedule(this);
+}
+
+void Stack::advance_tcp(uint64_t now) {
+  if (last_tcp_ != 0) tcp_ticks += static_cast<u32_t>((now - last_tcp_) / TCP_SLOW_INTERVAL);
+  last_tcp_ = now;
+}
+
+void Stack::run_tcp(uint64_t now) {
+  // A thread that was held up must not make connections time out: a few ticks are made up for, not all.
+  constexpr uint64_t kMost = 4;
+  const uint64_t due = std::min((now - last_tcp_) / TCP_TMR_INTERVAL, kMost);
+  for (uint64_t i = 0; i < due; ++i) tcp_tmr();
+  last_tcp_ = due == kMost ? now : last_tcp_ + due * TCP_TMR_INTERVAL;
+}
+
+void Stack::slow_ticks(uint64_t now) {
+  if (now - last_fast_ >= kFast) {
+    last_fast_ = now;
+    igmp_tmr();
+    mld6_tmr();
+  }
+  constexpr uint64_t kMost = 600;
+  const uint64_t due = std::min((now - last_slow_) / kSlow, kMost);
+  for (uint64_t i = 0; i < due; ++i) {
+    etharp_tmr();
+    ip_reass_tmr();
+    nd6_tmr();
+    ip6_reass_tmr();
+  }
+  last_slow_ = due == kMost ? now : last_slow_ + due * kSlow;
+}
+
+}  // namespace umvu::lwip

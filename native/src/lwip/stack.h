@@ -1,0 +1,81 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "lwip/image.h"
+#include "lwip/interface.h"
+#include "lwip/routes.h"
+
+namespace umvu::lwip {
+
+class Host;
+class Sock;
+
+// One TCP/IP stack. All members are called under the lock of the pump; those that say so, inside the image.
+class Stack : public net::Pollable {
+ public:
+  explicit Stack(Host* host);
+  ~Stack() override;
+
+  // The stack that is entered; only in callbacks of lwIP.
+  static Stack* current() { return static_cast<Stack*>(Image::owner()); }
+
+  Host& host() { return *host_; }
+  Image& image() { return image_; }
+  Routes& routes() { return routes_; }
+  const std::vector<std::unique_ptr<Interface>>& interfaces() const { return interfaces_; }
+  Interface* interface(int index) const;
+  Interface* interface(const std::string& name) const;
+  Interface& loopback() { return *interfaces_.front(); }
+  bool is_local(const ip_addr_t& ip) const;
+
+  // Adds an interface to a network. Its index or a negated errno.
+  int add_interface(const std::string& name, net::Network* network, int mtu);
+  // Sockets of guests.
+  std::set<Sock*>& socks() { return socks_; }
+  // Takes everything down.
+  void close();
+
+  // Takes a packet that will be given to lwIP at the next turn.
+  void receive(const Received& received);
+  // A network that was full takes frames again.
+  void writable();
+  // sock->retry() is called in a moment.
+  void retry_later(Sock* sock);
+  void forget(Sock* sock);
+  // There was work: timers of lwIP may have to run.
+  void touch();
+  // Milliseconds of CLOCK_MONOTONIC when tick() wants to be called; 0: not at all.
+  uint64_t deadline() const { return deadline_; }
+  void tick(uint64_t now);
+
+  void on_events(uint32_t) override {}
+  void on_turn() override;
+
+ private:
+  bool tcp_waits() const;
+  void advance_tcp(uint64_t now);
+  void run_tcp(uint64_t now);
+  void slow_ticks(uint64_t now);
+  void output_all();
+
+  Host* const host_;
+  Image image_;
+  Routes routes_;
+  std::vector<std::unique_ptr<Interface>> interfaces_;
+  std::set<Sock*> socks_;
+  std::set<Sock*> retries_;
+  std::deque<Received> received_;
+  std::size_t received_bytes_ = 0;
+  bool resend_ = false;
+  uint64_t deadline_ = 0;
+  uint64_t active_until_ = 0;
+  uint64_t last_tcp_ = 0;
+  uint64_t last_fast_ = 0;
+  uint64_t last_slow_ = 0;
+};
+
+}  // namespace umvu::lwip

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+
+#include "lwip/sock.h"
+
+namespace umvu::lwip {
+
+// A TCP socket. The guest's descriptor is an AF_UNIX stream socket: unconnected at first (it polls as an unconnected
+// TCP one does), later a listener, or connected to `far_`.
+class StreamSock : public Sock {
+ public:
+  StreamSock(Stack* stack, int domain, int protocol);
+
+  int bind(int guest, std::span<const uint8_t> address) override;
+  int connect(int guest, std::span<const uint8_t> address, bool wait) override;
+  int listen(int guest, int backlog) override;
+  int shutdown(int guest, int how) override;
+  int name(bool peer, uint8_t* out) override;
+  int option_changed(int guest, int level, int name) override;
+  int special_option(int level, int name, std::span<uint8_t> out) override;
+  bool alive() override;
+  void abandon() override;
+  void network_writable() override { pull(); }
+  bool retry() override;
+
+  void on_events(uint32_t events) override;
+  // Whether it holds a port that conflicts with binding `other` to `wanted`; `listening`: only listeners count.
+  bool conflicts(const StreamSock& other, const Endpoint& wanted, bool listening) const;
+  // A segment for its listener arrives; false: the guest has closed it.
+  bool still_listens();
+  // After Event::kReset.
+  void finish_reset();
+
+ private:
+  enum class State { kFresh, kBound, kListening, kConnecting, kConnected, kFailed };
+  // Bytes of the guest that lwIP refers to until they are acknowledged.
+  struct Chunk {
+    std::unique_ptr<uint8_t[]> bytes;
+    std::size_t left;
+  };
+
+  bool taken(const Endpoint& wanted, bool listening);
+  int make_pcb();
+  void set_callbacks();
+  void apply_options();
+  int choose_local(const Endpoint& remote);
+  int hold_back(int guest);
+  void keep_urgent();
+  void established();
+  void failed(int error);
+  int adopt(StreamSock* listener, tcp_pcb* pcb);
+  int offer(StreamSock* listener);
+  void boost();
+  void limit_buffers();
+  void restore_window();
+  // Guest to network, and back.
+  void pull();
+  bool write(const uint8_t* bytes, std::size_t size);
+  void push();
+  void consumed(std::size_t size);
+  void acknowledged(std::size_t size);
+  void guest_finished();
+  void guest_closed(bool reset);
+  void finish_close();
+  void reset(int error);
+  void update_interest();
+  void drop_pcb();
+  void drop_received();
+
+  static err_t on_connected(void* self, tcp_pcb* pcb, err_t error);
+  static err_t on_accept(void* self, tcp_pcb* pcb, err_t error);
+  static err_t on_received(void* self, tcp_pcb* pcb, pbuf* data, err_t error);
+  static err_t on_sent(void* self, tcp_pcb* pcb, u16_t size);
+  static void on_error(void* self, err_t error);
+
+  State state_ = State::kFresh;
+  tcp_pcb* pcb_ = nullptr;  // or a tcp_pcb_listen
+  net::UniqueFd place_;     // of the bound AF_UNIX socket
+  net::UniqueFd guest_;     // a copy of the guest's descriptor, while connecting
+  Endpoint local_, remote_;
+  std::size_t filler_ = 0;  // bytes in far_ that keep the guest's end from being writable
+  int guest_buffer_ = 0;    // SO_SNDBUF to restore then
+  std::deque<Chunk> chunks_;
+  std::deque<pbuf*> received_;  // at most a window full
+  bool peer_finished_ = false;   // FIN received
+  bool told_finished_ = false;   // and the guest has been told
+  bool guest_finished_ = false;  // the guest sends no more
+  bool guest_gone_ = false;      // it has closed its end
+  bool reads_off_ = false;       // it receives no more
+  unsigned withheld_ = 0;        // bytes of lwIP's window that are not offered (SO_RCVBUF)
+  unsigned owed_ = 0;            // bytes of the window that were given back without a word
+  bool send_full_ = false;       // lwIP takes no more for now
+  std::deque<StreamSock*> waiting_;  // accepted, but the guest's queue is full
+};
+
+}  // namespace umvu::lwip

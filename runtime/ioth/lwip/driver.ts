@@ -1,0 +1,108 @@
+/**
+ * "lwip": a TCP/IP stack in user space. It needs no namespace, no /dev/net/tun and no privilege, and works where
+ * these are forbidden. Guests hold AF_UNIX sockets, whose other ends are in the addon (native/src/lwip); calls that
+ * name addresses are answered by runtime/syscalls/emulated.
+ */
+import { Errno, check } from '../../errno.ts';
+import { logger } from '../../log.ts';
+import { native, type NativeLwipStack } from '../../native.ts';
+import type { Membership } from '../network.ts';
+import { AF, SOCK, type Stack, type StackContext, type StackRequest, defineStack } from '../stack.ts';
+
+const log = logger('ioth');
+
+const FAMILIES: ReadonlySet<number> = new Set([AF.INET, AF.INET6, AF.NETLINK]);
+const SYS_FCNTL = 72;
+const F_SETFL = 4;
+const O_RDWR = 2;
+/** Of an interface where `mtu=` is not given. */
+const DEFAULT_MTU = 1500;
+/** As for a TAP device; lwIP counts the bytes of a frame with 16 bits. */
+const LARGEST_MTU = 65521;
+
+function mtuOption(options: Record<string, string>): number {
+  let mtu = DEFAULT_MTU;
+  for (const [key, value] of Object.entries(options)) {
+    mtu = Number(value);
+    if (key !== 'mtu' || !/^[0-9]{2,5}$/.test(value) || mtu < 68 || mtu > LARGEST_MTU)
+      throw new Errno('EINVAL', `lwip: ${key}=${value}: the only option is mtu=BYTES (68 to ${LARGEST_MTU})`);
+  }
+  return mtu;
+}
+
+class LwipStack implements Stack {
+  readonly driver = 'lwip';
+  readonly isHost = false;
+  readonly emulated = true;
+  readonly families = FAMILIES;
+  readonly view = {};
+  resolvConf: string | undefined;
+  readonly #native: NativeLwipStack;
+  readonly #members: Membership[] = [];
+  #closed = false;
+
+  constructor(stack: NativeLwipStack) {
+    this.#native = stack;
+  }
+
+  async addInterface(name: string, vnl: string, mtu: number, context: StackContext): Promise<void> {
+    const membership = await context.networks.join(vnl);
+    this.#members.push(membership);
+    const index = check(
+      this.#native.addInterface(name, membership.network, mtu),
+      `${name}: interface on ${vnl}`,
+    );
+    log.debug(`lwip: ${name} (${index}) is on ${vnl}`);
+  }
+
+  socket(domain: number, type: number, protocol: number): number {
+    if (this.#closed) throw new Errno('ENETDOWN', 'the stack is closed');
+    if (!FAMILIES.has(domain)) throw new Errno('EAFNOSUPPORT');
+    const flags = type & ~SOCK.TYPE_MASK;
+    if ((flags & ~(SOCK.NONBLOCK | SOCK.CLOEXEC)) !== 0) throw new Errno('EINVAL');
+    const fd = check(this.#native.socket(domain, type & SOCK.TYPE_MASK, protocol));
+    if ((flags & SOCK.NONBLOCK) !== 0) native().syscall(SYS_FCNTL, fd, F_SETFL, O_RDWR | SOCK.NONBLOCK);
+    return fd;
+  }
+
+  device(request: number, ifreq: Uint8Array): number {
+    return this.#native.device(request, ifreq);
+  }
+
+  inUse(): boolean {
+    return !this.#closed && this.#native.sockets() > 0;
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#native.close();
+      for (const membership of this.#members.splice(0)) membership.leave();
+    }
+    return Promise.resolve();
+  }
+}
+
+async function create(request: StackRequest, context: StackContext): Promise<Stack> {
+  const mtu = mtuOption(request.options);
+  const { LwipStack: Native } = native();
+  if (!Native) {
+    throw new Errno('EOPNOTSUPP', 'this umvu was built without lwIP: «npm run build» says why');
+  }
+  const stack = new LwipStack(new Native());
+  try {
+    for (const [position, { name, vnl }] of request.interfaces.entries()) {
+      await stack.addInterface(name ?? `vde${position}`, vnl, mtu, context);
+    }
+    return stack;
+  } catch (error) {
+    await stack.close();
+    throw error;
+  }
+}
+
+export default defineStack({
+  name: 'lwip',
+  summary: 'a TCP/IP stack in user space: needs no namespace and no privilege',
+  create,
+});

@@ -1,0 +1,94 @@
+/** What goes with a datagram besides its bytes: struct Meta of native/src/lwip/markers.h, and control messages. */
+import { AF } from '../../ioth/stack.ts';
+import { LWIP_META_SIZE, native } from '../../native.ts';
+import { SYS } from '../table.ts';
+import type { Control } from './message.ts';
+import { lwip, type EmulatedSocket } from './socket.ts';
+
+const IPPROTO_IP = 0;
+const IPPROTO_IPV6 = 41;
+const SOL_SOCKET = 1;
+const CLOCK_REALTIME = 0;
+const AT = { peer: 0, local: 28, interface: 44, peerSize: 48, localSize: 49, ttl: 50, tos: 51 } as const;
+
+export const newMeta = (): Buffer => Buffer.alloc(LWIP_META_SIZE);
+export const peerOf = (meta: Buffer): Buffer => meta.subarray(AT.peer, meta[AT.peerSize]);
+
+/** The Meta for a message to `name` (which may be absent) with control messages; null where there is nothing to say. */
+export function metaFor(name: Uint8Array | undefined, controls: readonly Control[]): Buffer | null {
+  if (!name && controls.length === 0) return null;
+  const meta = newMeta();
+  if (name) {
+    meta.set(name.subarray(0, 28), AT.peer);
+    meta[AT.peerSize] = Math.min(name.length, 28);
+  }
+  for (const { level, type, data } of controls) {
+    if (level === IPPROTO_IP && type === 8 && data.length >= 12) {
+      // struct in_pktinfo
+      meta.writeInt32LE(data.readInt32LE(0), AT.interface);
+      data.copy(meta, AT.local, 4, 8);
+      meta[AT.localSize] = 4;
+    } else if (level === IPPROTO_IPV6 && type === 50 && data.length >= 20) {
+      // struct in6_pktinfo
+      data.copy(meta, AT.local, 0, 16);
+      meta[AT.localSize] = 16;
+      meta.writeInt32LE(data.readInt32LE(16), AT.interface);
+    } else if (
+      ((level === IPPROTO_IP && type === 2) || (level === IPPROTO_IPV6 && type === 52)) &&
+      data.length >= 4
+    ) {
+      meta[AT.ttl] = Math.max(0, data.readInt32LE(0));
+    }
+  }
+  return meta;
+}
+
+/** Whether an option of the socket is set. */
+function isOn({ id }: EmulatedSocket, level: number, name: number): boolean {
+  const value = new Uint8Array(4);
+  return lwip().getOption(id, level, name, value) > 0 && value.some((byte) => byte !== 0);
+}
+
+function int(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(value);
+  return bytes;
+}
+
+/** The control messages that the socket's options ask for. */
+export function controlsOf(socket: EmulatedSocket, meta: Buffer): Control[] {
+  const list: Control[] = [];
+  const index = meta.readInt32LE(AT.interface);
+  const local = meta.subarray(AT.local, AT.local + meta[AT.localSize]!);
+  if (isOn(socket, SOL_SOCKET, 29)) list.push({ level: SOL_SOCKET, type: 29, data: timestamp(1_000_000) });
+  else if (isOn(socket, SOL_SOCKET, 35))
+    list.push({ level: SOL_SOCKET, type: 35, data: timestamp(1_000_000_000) });
+  if (local.length === 4) {
+    if (isOn(socket, IPPROTO_IP, 8)) {
+      list.push({ level: IPPROTO_IP, type: 8, data: Buffer.concat([int(index), local, local]) });
+    }
+    if (isOn(socket, IPPROTO_IP, 12)) list.push({ level: IPPROTO_IP, type: 2, data: int(meta[AT.ttl]!) });
+    if (isOn(socket, IPPROTO_IP, 13))
+      list.push({ level: IPPROTO_IP, type: 1, data: Buffer.from([meta[AT.tos]!]) });
+  }
+  if (socket.domain === AF.INET6 && local.length > 0) {
+    if (isOn(socket, IPPROTO_IPV6, 49)) {
+      const address =
+        local.length === 16 ? local : Buffer.concat([Buffer.alloc(10), Buffer.from([255, 255]), local]);
+      list.push({ level: IPPROTO_IPV6, type: 50, data: Buffer.concat([address, int(index)]) });
+    }
+    if (isOn(socket, IPPROTO_IPV6, 51))
+      list.push({ level: IPPROTO_IPV6, type: 52, data: int(meta[AT.ttl]!) });
+    if (isOn(socket, IPPROTO_IPV6, 66))
+      list.push({ level: IPPROTO_IPV6, type: 67, data: int(meta[AT.tos]!) });
+  }
+  return list;
+}
+
+/** The time of day as two 64-bit words, with `unit` parts of a second. */
+function timestamp(unit: number): Buffer {
+  const now = Buffer.alloc(16);
+  native().syscall(SYS.clock_gettime, CLOCK_REALTIME, now);
+  now.writeBigInt64LE((now.readBigInt64LE(8) * BigInt(unit)) / 1_000_000_000n, 8);
+  return now;
+}

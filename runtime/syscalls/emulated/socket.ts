@@ -1,0 +1,74 @@
+/**
+ * Sockets that are not the kernel's. Which one a descriptor is, the object itself tells: a copy of it is taken with
+ * pidfd_getfd(2) and looked at, so dup, fork, exec and SCM_RIGHTS need no bookkeeping (DESIGN §2.3).
+ */
+import { Errno } from '../../errno.ts';
+import { AF, SOCK } from '../../ioth/stack.ts';
+import { native, type NativeLwip } from '../../native.ts';
+import type { Call } from '../../vm/call.ts';
+import type { Handler } from '../handler.ts';
+import { PASS, type Answer } from '../outcome.ts';
+import { SYS } from '../table.ts';
+import { remember } from './events.ts';
+
+const F_GETFL = 3;
+
+/** A guest's socket, while one of its calls is answered. */
+export interface EmulatedSocket {
+  readonly id: number;
+  /** A copy of the guest's descriptor. */
+  readonly fd: number;
+  readonly domain: number;
+  readonly type: number;
+  readonly protocol: number;
+}
+
+const found = new Int32Array(4);
+
+/** The addon's part, which exists when a stack does. */
+export function lwip(): NativeLwip {
+  const { lwip: calls } = native();
+  if (!calls) throw new Errno('ENOSYS');
+  return calls;
+}
+
+/** Takes a copy of descriptor `fd` of the caller when it is a socket of ours; the caller of this closes it. */
+export function openSocket(call: Call, fd: number): EmulatedSocket | undefined {
+  const { lwip: calls } = native();
+  if (!calls) return undefined;
+  // Whatever is wrong with the descriptor, the kernel finds it too.
+  const id = calls.open(call.process.pidfd, fd, found);
+  if (id <= 0) return undefined;
+  remember(id, call, fd);
+  return { id, fd: found[0]!, domain: found[1]!, type: found[2]!, protocol: found[3]! };
+}
+
+export const closeFd = (fd: number): void => void native().syscall(SYS.close, fd);
+
+/** Answers for one of our sockets. */
+export type SocketHandler = (call: Call, socket: EmulatedSocket) => Answer;
+
+/** A handler that answers for our sockets with `ours`, and for all others with `others` (PASS by default). */
+export function emulated(ours: SocketHandler, others: Handler = () => PASS): Handler {
+  return (call) => {
+    const socket = openSocket(call, call.int(0));
+    if (!socket) return others(call);
+    let answer: Answer;
+    try {
+      answer = ours(call, socket);
+    } catch (error) {
+      closeFd(socket.fd);
+      throw error;
+    }
+    if (answer instanceof Promise) return answer.finally(() => closeFd(socket.fd));
+    closeFd(socket.fd);
+    return answer;
+  };
+}
+
+/** Whether the guest has asked not to wait on this descriptor. */
+export const nonBlocking = ({ fd }: EmulatedSocket): boolean =>
+  (native().syscall(SYS.fcntl, fd, F_GETFL) & SOCK.NONBLOCK) !== 0;
+
+export const isStream = ({ type }: EmulatedSocket): boolean => type === SOCK.STREAM;
+export const isNetlink = ({ domain }: EmulatedSocket): boolean => domain === AF.NETLINK;
