@@ -2,14 +2,21 @@
  * Unmodified programs on the devices of modules/vudev: as root, where FUSE serves partitions, and as an ordinary user,
  * who has it only where /dev/fuse lets him.
  */
+import { chmodSync, cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../runtime/native.ts';
 import type { ExecResult } from '../helpers/exec.ts';
 import { umvu, type UmvuOptions } from '../helpers/umvu.ts';
 import { USERS } from '../helpers/users.ts';
 
-const example = (name: string): string => join(projectRoot, 'docs/examples', `${name}.ts`);
+// The checkout may lie where an ordinary user cannot read.
+const examples = mkdtempSync(join(tmpdir(), 'vt-examples-'));
+chmodSync(examples, 0o755);
+cpSync(join(projectRoot, 'docs/examples'), examples, { recursive: true });
+afterAll(() => rmSync(examples, { recursive: true }));
+const example = (name: string): string => join(examples, `${name}.ts`);
 const inside = (
   script: string,
   options: UmvuOptions = {},
