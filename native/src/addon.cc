@@ -8,19 +8,13 @@
 #include "lwip/binding.h"
 #endif
 #include "memory.h"
+#include "net/network_binding.h"
 #include "notify.h"
 #include "park.h"
+#include "path.h"
 #include "rewrite.h"
 #include "socket.h"
 #include "watcher.h"
-#if __has_include("net/network_binding.h")
-#include "net/network_binding.h"
-#define UMVU_HAS_NET
-#endif
-#if __has_include("path.h")
-#include "path.h"
-#define UMVU_HAS_PATH
-#endif
 
 namespace umvu {
 namespace {
@@ -35,15 +29,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_fuse_front(env, exports);
   init_socket(env, exports);
   init_rewrite(env, exports);
-#ifdef UMVU_HAS_NET
   [[maybe_unused]] net::Pump* pump = init_network(env, exports);
 #ifdef UMVU_LWIP
   init_lwip(env, exports, pump);
 #endif
-#endif
-#ifdef UMVU_HAS_PATH
   init_path(env, exports);
-#endif
   return exports;
 }
 

@@ -9,8 +9,6 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -24,6 +22,8 @@
 #include <memory>
 #include <thread>
 #include <vector>
+
+#include "signals_blocked.h"
 
 #ifndef FUSE_DIRECT_IO_ALLOW_MMAP  // Linux 6.6
 #define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
@@ -57,12 +57,8 @@ class FuseFront : public Napi::ObjectWrap<FuseFront> {
     requests_.Unref(env);
     // Hooks run newest first, so before that of requests_.
     napi_add_env_cleanup_hook(env, Teardown, this);
-    // No signal of the process is for the thread, which inherits the mask.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const SignalsBlocked blocked;  // no signal of the process is for the thread
     thread_ = std::thread([this] { Run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     Ref();
   }
 

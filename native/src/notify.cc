@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include <memory>
 
 #include "poller.h"
+#include "signals_blocked.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS  // Linux 6.6
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
@@ -194,13 +194,9 @@ class Listener : public Napi::ObjectWrap<Listener> {
     request.newfd_flags = info[2].ToBoolean().Value() ? O_CLOEXEC : 0;
     // The kernel waits for the guest to take the descriptor, and has answered the call before it does: were that wait
     // interrupted, the guest would go on with 0 as the result of its call.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const SignalsBlocked blocked;
     const int result = ioctl(fd_, SECCOMP_IOCTL_NOTIF_ADDFD, &request);
-    const int error = errno;
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return Napi::Number::New(info.Env(), result >= 0 ? result : -error);
+    return Napi::Number::New(info.Env(), result >= 0 ? result : -errno);
   }
 
   Napi::Value Alive(const Napi::CallbackInfo& info) {

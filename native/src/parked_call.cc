@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "proc_status.h"
+#include "signals_blocked.h"
 
 namespace umvu {
 namespace {
@@ -80,19 +81,14 @@ int ParkedCall::Start() {
 #if defined(__x86_64__)
   if (listener_ < 0) return -EMFILE;
   if (WakeSignal() < 0) return -EAGAIN;
-  // The thread inherits the mask: no signal of the process is for it, but the one that wakes it.
-  sigset_t all, before;
-  sigfillset(&all);
-  sigdelset(&all, WakeSignal());
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = 0;
+  // No signal of the process is for the thread, but the one that wakes it.
+  const SignalsBlocked blocked(WakeSignal());
   try {
     thread_ = std::thread([this] { Run(); });
   } catch (const std::system_error& failure) {
-    error = failure.code().value();
+    return -failure.code().value();
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return -error;
+  return 0;
 #else
   return -ENOSYS;
 #endif

@@ -1,10 +1,11 @@
 // The face of rewritten calls (rewritten_call.h) to JavaScript.
 #include "rewrite.h"
 
-#include <cerrno>
 #include <memory>
-#include <unordered_map>
+#include <string>
+#include <vector>
 
+#include "held_calls.h"
 #include "rewritten_call.h"
 
 namespace umvu {
@@ -65,59 +66,47 @@ class Rewriter : public Napi::ObjectWrap<Rewriter> {
                         InstanceMethod<&Rewriter::Close>("close")});
   }
 
-  explicit Rewriter(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Rewriter>(info) {
-    Napi::Env env = info.Env();
-    on_end_ = Napi::Persistent(info[0].As<Napi::Function>());
-    const Napi::Function none = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
-    reports_ = Napi::ThreadSafeFunction::New(env, none, "umvu rewriting", 0, 1);
-    reports_.Unref(env);
-    // Hooks run newest first, so before that of reports_.
-    napi_add_env_cleanup_hook(env, Teardown, this);
+  explicit Rewriter(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<Rewriter>(info), calls_(info.Env(), info[0].As<Napi::Function>(), "umvu rewriting") {
+    // Hooks run newest first, so before that by which reports end.
+    napi_add_env_cleanup_hook(info.Env(), Teardown, this);
     Ref();
   }
 
   ~Rewriter() override { Shut(); }
 
  private:
-  // At the end of the environment, while reports_ can still be used.
+  // At the end of the environment, while reports can still be made.
   static void Teardown(void* self) { static_cast<Rewriter*>(self)->Shut(); }
 
   // start(listenerFd, id, tid, substitute): a ticket, or a negated errno.
   Napi::Value Start(const Napi::CallbackInfo& info) {
-    Napi::Env env = info.Env();
-    if (!open_) return Napi::Number::New(env, -ESHUTDOWN);
-    bool lossless = false;
-    const uint32_t ticket = next_++ & 0x7fffffff;
-    auto report = [this, ticket](Outcome outcome, int64_t result) { Report(ticket, outcome, result); };
-    auto call = std::make_unique<RewrittenCall>(
-        info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::BigInt>().Uint64Value(&lossless),
-        info[2].As<Napi::Number>().Int32Value(), SubstituteOf(info[3].As<Napi::Object>()), std::move(report));
-    const int error = call->Start();
-    if (error != 0) return Napi::Number::New(env, error);
-    calls_.emplace(ticket, std::move(call));
-    return Napi::Number::New(env, ticket);
+    const int64_t ticket = calls_.Start([&](uint32_t number) {
+      bool lossless = false;
+      return std::make_unique<RewrittenCall>(
+          info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::BigInt>().Uint64Value(&lossless),
+          info[2].As<Napi::Number>().Int32Value(), SubstituteOf(info[3].As<Napi::Object>()),
+          [this, number](Outcome outcome, int64_t result) { Report(number, outcome, result); });
+    });
+    return Napi::Number::New(info.Env(), static_cast<double>(ticket));
   }
 
-  // On the thread of a call, which ends with this.
   void Report(uint32_t ticket, Outcome outcome, int64_t result) {
-    // This may be closed and collected before its last reports are heard.
-    auto report = [this, ticket, outcome, result, open = std::weak_ptr<void>(open_)](Napi::Env env, Napi::Function) {
-      if (open.expired() || calls_.erase(ticket) == 0) return;
-      on_end_.Call({Napi::Number::New(env, ticket), Napi::String::New(env, Name(outcome)),
-                    Napi::Number::New(env, static_cast<double>(result))});
-    };
-    reports_.NonBlockingCall(std::move(report));
+    calls_.Report(ticket, [outcome, result](Napi::Env env) {
+      return std::vector<napi_value>{Napi::String::New(env, Name(outcome)),
+                                     Napi::Number::New(env, static_cast<double>(result))};
+    });
   }
 
   Napi::Value Runs(const Napi::CallbackInfo& info) {
     const pid_t tid = info[0].As<Napi::Number>().Int32Value();
     bool runs = false;
-    for (const auto& entry : calls_) runs = runs || entry.second->Runs(tid);
+    for (const auto& entry : calls_.All()) runs = runs || entry.second->Runs(tid);
     return Napi::Boolean::New(info.Env(), runs);
   }
 
   void Close(const Napi::CallbackInfo&) {
-    if (!open_) return;
+    if (!calls_.IsOpen()) return;
     napi_remove_env_cleanup_hook(Env(), Teardown, this);
     Shut();
     Unref();
@@ -125,18 +114,10 @@ class Rewriter : public Napi::ObjectWrap<Rewriter> {
 
   // Callers that are left would wait for this thread to let their calls pass: they are ended.
   void Shut() {
-    if (!open_) return;
-    for (const auto& entry : calls_) entry.second->Kill();
-    calls_.clear();
-    open_.reset();
-    reports_.Release();
+    calls_.Close([](RewrittenCall& call) { call.Kill(); });
   }
 
-  std::shared_ptr<void> open_ = std::make_shared<bool>(true);
-  uint32_t next_ = 1;
-  std::unordered_map<uint32_t, std::unique_ptr<RewrittenCall>> calls_;
-  Napi::FunctionReference on_end_;
-  Napi::ThreadSafeFunction reports_;
+  HeldCalls<RewrittenCall> calls_;
 };
 
 }  // namespace

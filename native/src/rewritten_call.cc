@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
@@ -14,6 +13,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+
+#include "signals_blocked.h"
 
 namespace umvu {
 namespace {
@@ -59,18 +60,14 @@ RewrittenCall::~RewrittenCall() {
 int RewrittenCall::Start() {
 #if defined(__x86_64__)
   if (listener_ < 0 || !complete_) return -EMFILE;
-  // The thread inherits the mask: no signal of the process is for it.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = 0;
+  // No signal of the process is for the thread.
+  const SignalsBlocked blocked;
   try {
     thread_ = std::thread([this] { Run(); });
   } catch (const std::system_error& failure) {
-    error = failure.code().value();
+    return -failure.code().value();
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return -error;
+  return 0;
 #else
   return -ENOSYS;
 #endif

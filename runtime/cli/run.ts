@@ -8,7 +8,6 @@ import { version } from '../version.ts';
 import { startVm, type Vm } from '../vm/vm.ts';
 import type { GuestExit } from '../vm/guest.ts';
 import { inheritedStdio } from '../vm/inherited.ts';
-import { DEFAULT_STACK } from '../vm/view.ts';
 import { EXIT_FAILURE, Failure, print, reason } from './output.ts';
 import type { Parsed } from './parse.ts';
 import { request as checked, type RunRequest } from './request.ts';
@@ -81,11 +80,7 @@ async function prepare(vm: Vm, request: RunRequest): Promise<void> {
   for (const module of request.modules)
     await step(`module ${module}`, () => vm.insertModule(module), MODULE_HINT);
   const { net } = request;
-  if (net === undefined) return;
-  if (!vm.modules.has('vunetioth')) await step('module vunetioth', () => vm.insertModule('vunetioth'));
-  await step(`--net ${net}`, () =>
-    vm.mount({ type: 'vunetioth', source: '', target: DEFAULT_STACK, options: net }),
-  );
+  if (net !== undefined) await step(`--net ${net}`, () => vm.mountDefaultStack(net));
 }
 
 /** How long the guests get to be ended after an exception that nobody caught, in ms. */

@@ -160,6 +160,12 @@ export class Vm {
     view.mount(mount);
   }
 
+  /** Mounts the stack that IoTh string `config` describes at /dev/net/default; inserts vunetioth for it. */
+  async mountDefaultStack(config: string): Promise<void> {
+    if (!this.modules.has('vunetioth')) await this.insertModule('vunetioth');
+    await this.mount({ type: 'vunetioth', source: '', target: DEFAULT_STACK, options: config });
+  }
+
   /**
    * Unmounts the newest mount at exactly `target` of a view. EINVAL where nothing is mounted, EBUSY while it is
    * used; `lazy` takes it out of the view at once and down in any case.
@@ -323,10 +329,7 @@ export async function startVm(options: VmOptions = {}): Promise<Vm> {
   const vm = new Vm(options);
   try {
     for (const module of options.modules ?? []) await vm.insertModule(module);
-    if (options.net !== undefined) {
-      if (!vm.modules.has('vunetioth')) await vm.insertModule('vunetioth');
-      await vm.mount({ type: 'vunetioth', source: '', target: DEFAULT_STACK, options: options.net });
-    }
+    if (options.net !== undefined) await vm.mountDefaultStack(options.net);
     return vm;
   } catch (error) {
     await vm.close();

@@ -8,11 +8,11 @@
 
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <system_error>
 #include <thread>
 
 #include "net/offload.h"
+#include "signals_blocked.h"
 
 namespace umvu::net {
 namespace {
@@ -96,10 +96,7 @@ int Plug::start(std::unique_ptr<Plug> plug, std::shared_ptr<PlugThreads> threads
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return -errno;
   UniqueFd ours(ends[0]), theirs(ends[1]);
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  int result = 0;
+  const SignalsBlocked blocked;
   *relay = threads->enter();
   try {
     std::thread([plug = std::move(plug), theirs = std::move(theirs), threads,
@@ -111,10 +108,9 @@ int Plug::start(std::unique_ptr<Plug> plug, std::shared_ptr<PlugThreads> threads
     }).detach();
   } catch (const std::system_error& error) {
     threads->leave(relay->get());
-    result = -error.code().value();
+    return -error.code().value();
   }
-  pthread_sigmask(SIG_SETMASK, &old, nullptr);
-  return result != 0 ? result : ours.release();
+  return ours.release();
 }
 
 bool Plug::to_network(int socket) {

@@ -5,25 +5,15 @@
 #include <sys/eventfd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <ctime>
 #include <system_error>
+
+#include "signals_blocked.h"
 
 namespace umvu::net {
 namespace {
 
 constexpr int kEvents = 64;
-
-// Runs `make` with all signals blocked: the new thread inherits that, so signals stay with Node's
-// threads.
-template <typename Make>
-void without_signals(Make make) {
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  make();
-  pthread_sigmask(SIG_SETMASK, &old, nullptr);
-}
 
 }  // namespace
 
@@ -39,16 +29,14 @@ int Pump::start() {
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) return -errno;
   if (!buffers_) buffers_ = std::make_unique<Buffers>();
   quit_ = false;
-  int result = 0;
-  without_signals([&] {
-    try {
-      thread_ = std::thread([this] { run(); });
-      pthread_setname_np(thread_.native_handle(), "umvu-net");
-    } catch (const std::system_error& error) {
-      result = -error.code().value();
-    }
-  });
-  return result;
+  const SignalsBlocked blocked;
+  try {
+    thread_ = std::thread([this] { run(); });
+    pthread_setname_np(thread_.native_handle(), "umvu-net");
+  } catch (const std::system_error& error) {
+    return -error.code().value();
+  }
+  return 0;
 }
 
 void Pump::stop() {
