@@ -6,6 +6,7 @@
 
 if(DEFINED ENV{UMVU_LWIP_SOURCE})
   set(LWIP_DIR $ENV{UMVU_LWIP_SOURCE})
+  set(LWIP_REASON "UMVU_LWIP_SOURCE names no source of lwIP")
 else()
   set(LWIP_DIR ${CMAKE_CURRENT_SOURCE_DIR}/build/lwip-src/lwip-2.1.3)
   if(NOT EXISTS ${LWIP_DIR}/src/core/tcp.c)
@@ -55,6 +56,10 @@ add_library(lwip OBJECT ${LWIP_SOURCES})
 target_include_directories(lwip PRIVATE ${LWIP_INCLUDES} ${CMAKE_CURRENT_SOURCE_DIR}/src)
 # -O3 for checksums and copies also in debug builds; it is not our code, so its warnings are not ours to fix.
 target_compile_options(lwip PRIVATE -O3 -g -w -fvisibility=hidden -fno-common -fno-strict-aliasing -fPIC)
+if(UMVU_SANITIZE)
+  # The image of an instance is copied as a whole, so there must be no red zones between its variables.
+  target_compile_options(lwip PRIVATE --param=asan-globals=0)
+endif()
 # Routes and fragments are decided by the glue (src/lwip/hooks.h); what lwIP would do keeps another name.
 set_property(SOURCE ${LWIP_DIR}/src/core/ipv4/ip4.c APPEND PROPERTY COMPILE_DEFINITIONS
   ip4_route=umvu_lwip_ip4_route ip4_frag=umvu_ip4_frag)

@@ -43,6 +43,11 @@ function stackNode(uid: number, gid: number): VirtualNode {
 
 async function mount(vm: Vm, request: MountRequest): Promise<Mount> {
   const stack = await newStackFromConfig(configOf(request.source, request.data), await vm.ioth());
+  if (stack.emulated && !vm.traps('listen')) {
+    await stack.close();
+    const why = `this umvu was started for stacks of the kernel; ${stack.driver} needs one that was started for it`;
+    throw new Errno('EOPNOTSUPP', why);
+  }
   const who = request.process?.credentials();
   return {
     type: request.type,

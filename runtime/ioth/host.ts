@@ -1,6 +1,7 @@
 import { Errno } from '../errno.ts';
 import { logger } from '../log.ts';
 import kernel from './kernel.ts';
+import lwip from './lwip/driver.ts';
 import { Networks } from './network.ts';
 import nullDriver from './null.ts';
 import type { Stack, StackDriver, StackRequest } from './stack.ts';
@@ -39,7 +40,7 @@ function checkStack(driver: string, value: unknown): Stack {
 }
 
 class Host implements IothHost {
-  readonly drivers = new Map([vdestack, kernel, nullDriver].map((driver) => [driver.name, driver]));
+  readonly drivers = new Map([vdestack, lwip, kernel, nullDriver].map((driver) => [driver.name, driver]));
   readonly networks: Networks;
   readonly #stacks = new Set<Stack>();
   /** Directories that must not outlive this process. */

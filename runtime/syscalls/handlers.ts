@@ -1,6 +1,6 @@
 import type { Handler } from './handler.ts';
-import { bindHandlers, connectHandlers } from './connect.ts';
 import { deviceHandlers, withDevices } from './device.ts';
+import { emulatedHandlers } from './emulated/index.ts';
 import { execHandlers } from './exec/index.ts';
 import { mountHandlers } from './mount.ts';
 import { pathHandlers, treeHandlers } from './path/index.ts';
@@ -11,8 +11,8 @@ import { vuHandlers } from './vu.ts';
 
 /** Who answers which call. A call that is not here is never trapped. */
 export const handlers: Partial<Record<SyscallName, Handler>> = {
-  ...bindHandlers,
-  ...connectHandlers,
+  // With bind and connect to paths of trees for the sockets of the kernel.
+  ...emulatedHandlers,
   ...execHandlers,
   ...mountHandlers,
   ...deviceHandlers,

@@ -1,5 +1,6 @@
 /** Groups of system calls that modules subscribe to. */
 import { bindHandlers, connectHandlers } from './connect.ts';
+import { emulatedHandlers } from './emulated/index.ts';
 import { execHandlers } from './exec/index.ts';
 import { netdeviceHandlers } from './netdevice.ts';
 import { pathHandlers, treeHandlers } from './path/index.ts';
@@ -26,6 +27,8 @@ const GROUPS = {
   }),
   /** what stacks need: sockets, and the files in which programs look for the network */
   '%network': names({ ...socketHandlers, ...connectHandlers, ...netdeviceHandlers, ...pathHandlers }),
+  /** what sockets need that are not the kernel's (Stack.emulated); added when such a stack is mounted */
+  '%emulated': names(emulatedHandlers),
 } as const satisfies Record<string, readonly SyscallName[]>;
 
 /** What a module subscribes to: a call, or a group of calls. */

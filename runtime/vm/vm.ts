@@ -8,6 +8,7 @@ import { checkMount } from '../modules/results.ts';
 import { ModuleRegistry } from '../modules/registry.ts';
 import { buildFilter } from '../seccomp/filter.ts';
 import { handlers } from '../syscalls/handlers.ts';
+import { subscribed } from '../syscalls/subscriptions.ts';
 import { byNumber, type SyscallName } from '../syscalls/table.ts';
 import { Dispatcher, type CallStats, type Tracer } from './dispatch.ts';
 import { Guest, type SpawnOptions } from './guest.ts';
@@ -271,7 +272,11 @@ export class Vm {
 
   #callsToTrap(): Set<SyscallName> {
     const wanted = this.sealed ? this.modules.syscalls() : (Object.keys(handlers) as SyscallName[]);
-    return new Set([...CORE_CALLS, ...wanted]);
+    const mounts = [...this.#views].flatMap((view) => [...view.mounts.list()]);
+    // Where no stack is there yet, one may be mounted that needs more than those of the kernel.
+    const none = wanted.includes('socket') && !mounts.some(({ stack }) => stack);
+    const emulated = none || mounts.some(({ stack }) => stack?.emulated) ? subscribed(['%emulated']) : [];
+    return new Set([...CORE_CALLS, ...wanted, ...emulated]);
   }
 
   #processEnded(ended: Process): void {

@@ -74,7 +74,7 @@ describe.each(USERS)('as %s, in a guest', (who) => {
     ['vumount -t nosuch x /dev/net/x', 'no module serves type «nosuch»'],
     [
       'vumount -t vunetioth -o null:// nosuch /dev/net/x',
-      'unknown stack «nosuch» (known: vdestack, kernel, null)',
+      'unknown stack «nosuch» (known: vdestack, lwip, kernel, null)',
     ],
     ['vumount -t vunetioth -o nosuch:// vdestack /dev/net/x', 'nosuch://'],
     ['vumount -t vunetioth -o "vde://[" vdestack /dev/net/x', 'the bracket is not closed'],

@@ -174,6 +174,10 @@ int InternetSock::destination(const Meta* meta, Endpoint* to, ip_addr_t* source,
     return -EDESTADDRREQ;
   }
   if (ip_addr_isany_val(to->ip)) ip_addr_set_loopback(IP_IS_V6_VAL(to->ip), &to->ip);
+  if (IP_IS_V4_VAL(to->ip) && ip_2_ip4(&to->ip)->addr == IPADDR_BROADCAST &&
+      options_.number(SOL_SOCKET, SO_BROADCAST) == 0) {
+    return -EACCES;
+  }
   if (meta != nullptr && meta->interface != 0) interface = meta->interface;
   if (meta != nullptr && meta->local_size == 4) {
     uint32_t v4;

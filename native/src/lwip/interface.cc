@@ -171,6 +171,12 @@ int Interface::set_mtu(int mtu) {
   return 0;
 }
 
+const Address* Interface::find(const ip_addr_t& ip) const {
+  const auto at = std::find_if(addresses_.begin(), addresses_.end(),
+                               [&](auto& a) { return ip_addr_cmp_zoneless(&a.ip, &ip); });
+  return at == addresses_.end() ? nullptr : &*at;
+}
+
 int Interface::add_address(const Address& given, bool optimistic) {
   for (const Address& other : addresses_) {
     if (ip_addr_cmp_zoneless(&other.ip, &given.ip)) return -EEXIST;
@@ -201,10 +207,20 @@ int Interface::add_address(const Address& given, bool optimistic) {
     netif_ip6_addr_set_state(base(), slot, state);
     address.flags |= IFA_F_PERMANENT;
   }
-  addresses_.push_back(address);
+  list(address);
   if (up_) stack_->routes().connect(this, address.ip, address.prefix);
   stack_->touch();
   return 0;
+}
+
+// IPv6 addresses of a wider scope come first, as in the kernel's list.
+std::vector<Address>::iterator Interface::list(const Address& address) {
+  auto at = addresses_.end();
+  if (IP_IS_V6_VAL(address.ip)) {
+    at = std::find_if(addresses_.begin(), addresses_.end(),
+                      [&](auto& a) { return IP_IS_V6_VAL(a.ip) && a.scope > address.scope; });
+  }
+  return addresses_.insert(at, address);
 }
 
 int Interface::remove_address(const ip_addr_t& ip, int prefix) {
@@ -258,9 +274,8 @@ void Interface::collect_addresses() {
       found.scope = ip6_addr_islinklocal(ip_2_ip6(&ip)) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
       found.flags = netif_ip6_addr_isstatic(place, i) ? IFA_F_PERMANENT : IFA_F_MANAGETEMPADDR;
       found.place = base();
-      addresses_.push_back(found);
+      at = list(found);
       if (up_) stack_->routes().connect(this, ip, 64);
-      at = addresses_.end() - 1;
     }
     at->flags &= ~static_cast<uint32_t>(IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED);
     if (ip6_addr_istentative(state)) at->flags |= IFA_F_TENTATIVE;

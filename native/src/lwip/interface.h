@@ -56,6 +56,8 @@ class Interface {
   net::Network* network() const { return network_; }
   netif* base() { return places_.front().get(); }
   const std::vector<Address>& addresses() const { return addresses_; }
+  // Null where it has no such address.
+  const Address* find(const ip_addr_t& ip) const;
   net::PortCounters counters() const;
 
   // 0 or a negated errno. Inside the image.
@@ -78,6 +80,7 @@ class Interface {
   void input(const Received& received);
 
  private:
+  std::vector<Address>::iterator list(const Address& address);
   netif* new_place();
   void drop_place(netif* place);
   err_t send(pbuf* frame);

@@ -45,6 +45,7 @@
 /* As Linux. */
 #define IP_DEFAULT_TTL 64
 #define ICMP_TTL 64
+#define LWIP_ICMP6_HL 64
 #define IP_FORWARD 1
 #define IP_FORWARD_ALLOW_TX_ON_RX_NETIF 1
 #define LWIP_IPV6_FORWARD 1

@@ -39,7 +39,8 @@ Message link_message(const Interface& interface, uint16_t type, uint16_t flags, 
   message.body(fixed);
   message.text(IFLA_IFNAME, interface.name());
   message.number<uint32_t>(IFLA_TXQLEN, 1000);
-  const uint8_t state = interface.loopback() ? 0 : !interface.up() ? 2 : interface.connected() ? 6 : 2;
+  // IF_OPER_…: up without a say of the driver is «unknown», as for lo.
+  const uint8_t state = !interface.up() || !interface.connected() ? 2 : interface.loopback() ? 0 : 6;
   message.number<uint8_t>(IFLA_OPERSTATE, state);
   message.number<uint8_t>(IFLA_LINKMODE, 0);
   message.number<uint32_t>(IFLA_MTU, static_cast<uint32_t>(interface.mtu()));
@@ -190,7 +191,7 @@ int NetlinkSock::set_address(const Request& request, bool add) {
     const int result = interface->add_address(address, (address.flags & IFA_F_NODAD) != 0);
     const bool replace = (request.header.nlmsg_flags & NLM_F_REPLACE) != 0;
     if (result != 0) return result == -EEXIST && replace ? 0 : result;
-    Message told = address_message(*interface, interface->addresses().back(), RTM_NEWADDR, 0, 0, 0);
+    Message told = address_message(*interface, *interface->find(address.ip), RTM_NEWADDR, 0, 0, 0);
     broadcast(stack_, v6 ? RTNLGRP_IPV6_IFADDR : RTNLGRP_IPV4_IFADDR, &told);
     return 0;
   }

@@ -19,6 +19,7 @@ Message route_message(const Route& route, uint16_t type, uint16_t flags, uint32_
   fixed.rtm_protocol = route.protocol;
   fixed.rtm_scope = route.scope;
   fixed.rtm_type = route.type;
+  fixed.rtm_flags = route.flags;
   message.body(fixed);
   message.number<uint32_t>(RTA_TABLE, RT_TABLE_MAIN);
   if (route.prefix > 0) message.address(RTA_DST, route.destination);
@@ -55,6 +56,7 @@ int NetlinkSock::get_route(const Request& request) {
   const bool v6 = found.v6();
   found.prefix = v6 ? 128 : 32;
   found.protocol = RTPROT_UNSPEC;
+  found.flags = RTM_F_CLONED;
   if (stack_->is_local(found.destination)) {
     found.type = RTN_LOCAL;
     found.interface = stack_->loopback().index();

@@ -145,7 +145,12 @@ int StreamSock::choose_local(const Endpoint& remote) {
 
 int StreamSock::connect(int guest, std::span<const uint8_t> address, bool wait) {
   if (state_ == State::kConnecting) return -EALREADY;
-  if (state_ == State::kConnected) return -EISCONN;
+  if (state_ == State::kConnected) {
+    // The first call after a connection that was made meanwhile succeeds.
+    const int result = told_connected_ ? -EISCONN : 0;
+    told_connected_ = true;
+    return result;
+  }
   if (state_ == State::kListening) return -EISCONN;
   if (state_ == State::kFailed) return error_ != 0 ? -take_error() : -ECONNABORTED;
   Endpoint remote;
@@ -169,6 +174,7 @@ int StreamSock::connect(int guest, std::span<const uint8_t> address, bool wait) 
   state_ = State::kConnecting;
   guest_.reset(fcntl(guest, F_DUPFD_CLOEXEC, 0));
   if (!guest_) return -errno;
+  told_connected_ = wait;
   if (!wait) {
     if (const int result = hold_back(guest); result != 0) {
       drop_pcb();

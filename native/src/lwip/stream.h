@@ -84,13 +84,13 @@ class StreamSock : public Sock {
   int guest_buffer_ = 0;    // SO_SNDBUF to restore then
   std::deque<Chunk> chunks_;
   std::deque<pbuf*> received_;  // at most a window full
+  bool told_connected_ = true;   // connect(2) has returned, or will return, success
   bool peer_finished_ = false;   // FIN received
   bool told_finished_ = false;   // and the guest has been told
   bool guest_finished_ = false;  // the guest sends no more
   bool guest_gone_ = false;      // it has closed its end
   bool reads_off_ = false;       // it receives no more
   unsigned withheld_ = 0;        // bytes of lwIP's window that are not offered (SO_RCVBUF)
-  unsigned owed_ = 0;            // bytes of the window that were given back without a word
   bool send_full_ = false;       // lwIP takes no more for now
   std::deque<StreamSock*> waiting_;  // accepted, but the guest's queue is full
 };

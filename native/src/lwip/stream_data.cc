@@ -204,11 +204,12 @@ void StreamSock::consumed(std::size_t size) {
     if (first == nullptr) received_.pop_front();
     if (pcb_ != nullptr) tcp_recved(pcb_, now);
     size -= now;
-    owed_ += now;
   }
-  // lwIP tells of a window that opens by a quarter of the full one; where that is withheld, it would never.
-  if (pcb_ == nullptr || withheld_ == 0 || owed_ < (TCP_WND - withheld_) / 4) return;
-  owed_ = 0;
+  // lwIP tells of a window that opens by a quarter of the full one; where most of that is withheld, it never would.
+  if (pcb_ == nullptr || withheld_ == 0) return;
+  const u32_t opened = pcb_->rcv_nxt + pcb_->rcv_wnd - pcb_->rcv_ann_right_edge;
+  if (opened < (TCP_WND - withheld_) / 4) return;
+  pcb_->rcv_ann_wnd = pcb_->rcv_wnd;
   tcp_ack_now(pcb_);
   tcp_output(pcb_);
 }

@@ -2,7 +2,7 @@
 import { Errno, check } from '../../errno.ts';
 import { LWIP_EVENT, native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
-import { connectHandlers } from '../connect.ts';
+import { bindHandlers, connectHandlers } from '../connect.ts';
 import { inject, type Outcome } from '../outcome.ts';
 import { SYS } from '../table.ts';
 import { readAddress, writeAddress } from './address.ts';
@@ -106,7 +106,7 @@ const nameWith =
 const shutdown: SocketHandler = (call, socket) => check(lwip().shutdown(socket.id, socket.fd, call.int(1)));
 
 export const connectionHandlers = {
-  bind: emulated(bind),
+  bind: emulated(bind, bindHandlers.bind),
   connect: emulated(connect, connectHandlers.connect),
   listen: emulated(listen),
   accept: emulated(acceptWith(() => 0)),

@@ -14,7 +14,9 @@ const REMEMBERED = 4096;
 type Waiter = (event: number, value: number) => void;
 const waiters = new Map<number, Set<Waiter>>();
 /** Where a socket was seen last, newest last. */
-const seen = new Map<number, { vm: Vm; pid: number; pidfd: number; fd: number }>();
+const seen = new Map<number, { pidfd: number; fd: number }>();
+/** VMs whose guests have such sockets. */
+const vms = new Set<Vm>();
 let listening = false;
 
 /** Notes which descriptor of the caller socket `id` is. */
@@ -24,7 +26,8 @@ export function remember(id: number, call: Call, fd: number): void {
     native().lwip!.setEvents(onEvent);
   }
   seen.delete(id);
-  seen.set(id, { vm: call.vm, pid: call.process.pid, pidfd: call.process.pidfd, fd });
+  seen.set(id, { pidfd: call.process.pidfd, fd });
+  vms.add(call.vm);
   if (seen.size > REMEMBERED) seen.delete(seen.keys().next().value!);
 }
 
@@ -51,15 +54,15 @@ function showReset(id: number): void {
 /** A copy of a guest's descriptor of socket `id`, or undefined where no guest has one. */
 function findCopy(id: number): number | undefined {
   const last = seen.get(id);
-  if (!last) return undefined;
   const out = new Int32Array(4);
   const tryOne = (pidfd: number, fd: number): boolean => {
     const got = native().lwip!.open(pidfd, fd, out);
     if (got > 0 && got !== id) native().syscall(SYS.close, out[0]!);
     return got === id;
   };
-  if (tryOne(last.pidfd, last.fd)) return out[0]!;
-  for (const { pid, pidfd } of last.vm.processes.all()) {
+  if (last && tryOne(last.pidfd, last.fd)) return out[0]!;
+  // A connection that was accepted without asking for the peer's address has not been seen yet.
+  for (const { pid, pidfd } of [...vms].flatMap((vm) => [...vm.processes.all()])) {
     let names: string[];
     try {
       names = readdirSync(`/proc/${pid}/fd`);
