@@ -55,10 +55,12 @@ set(LWIP_INCLUDES ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip ${LWIP_DIR}/src/include)
 add_library(lwip OBJECT ${LWIP_SOURCES})
 target_include_directories(lwip PRIVATE ${LWIP_INCLUDES} ${CMAKE_CURRENT_SOURCE_DIR}/src)
 # -O3 for checksums and copies also in debug builds; it is not our code, so its warnings are not ours to fix.
-target_compile_options(lwip PRIVATE -O3 -g -w -fvisibility=hidden -fno-common -fno-strict-aliasing -fPIC)
+target_compile_options(lwip PRIVATE -O3 -g -w -fvisibility=hidden -fno-common -fno-strict-aliasing
+  -fno-delete-null-pointer-checks -fPIC)
 if(UMVU_SANITIZE)
   # The image of an instance is copied as a whole, so there must be no red zones between its variables.
-  target_compile_options(lwip PRIVATE --param=asan-globals=0)
+  # It takes the address of the first member of what may be null, and checks the result.
+  target_compile_options(lwip PRIVATE --param=asan-globals=0 -fno-sanitize=null)
 endif()
 # Routes and fragments are decided by the glue (src/lwip/hooks.h); what lwIP would do keeps another name.
 set_property(SOURCE ${LWIP_DIR}/src/core/ipv4/ip4.c APPEND PROPERTY COMPILE_DEFINITIONS
@@ -77,3 +79,15 @@ target_sources(umvu PRIVATE ${LWIP_GLUE} ${LWIP_IMAGE})
 set_source_files_properties(${LWIP_IMAGE} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
 target_include_directories(umvu SYSTEM PRIVATE ${LWIP_INCLUDES})
 target_compile_definitions(umvu PRIVATE UMVU_LWIP)
+
+# Hostile frames for it (test/sanitized/lwip.test.ts).
+if(UMVU_SANITIZE)
+  file(GLOB LWIP_FUZZED CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/src/net/*.cc)
+  list(FILTER LWIP_FUZZED EXCLUDE REGEX "binding")
+  add_executable(lwip-fuzz ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_fuzz.cc ${LWIP_FUZZED} ${LWIP_IMAGE})
+  target_include_directories(lwip-fuzz PRIVATE src)
+  target_include_directories(lwip-fuzz SYSTEM PRIVATE ${LWIP_INCLUDES})
+  target_compile_definitions(lwip-fuzz PRIVATE UMVU_LWIP)
+  target_link_libraries(lwip-fuzz PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+  set_target_properties(lwip-fuzz PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
+endif()

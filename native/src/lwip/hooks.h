@@ -26,7 +26,7 @@ err_t umvu_ip6_frag(struct pbuf *packet, struct netif *netif, const ip6_addr_t *
 /* RFC 6528. */
 u32_t umvu_tcp_isn(const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote, u16_t remote_port);
 /* A segment for a connection or listener; anything but ERR_OK: it is dropped. */
-err_t umvu_tcp_in(struct tcp_pcb *pcb, struct tcp_hdr *header);
+err_t umvu_tcp_in(struct tcp_pcb *pcb, struct tcp_hdr *header, const struct pbuf *data);
 
 #ifdef __cplusplus
 }

@@ -93,6 +93,8 @@
 #define LWIP_TCP_SACK_OUT 1
 #define LWIP_TCP_TIMESTAMPS 0
 #define LWIP_TCP_KEEPALIVE 1
+/* When a segment that was not acceptable was answered last (unacceptable.cc). */
+#define LWIP_TCP_PCB_NUM_EXT_ARGS 1
 #define TCP_LISTEN_BACKLOG 1
 #define TCP_DEFAULT_LISTEN_BACKLOG 0xff
 #define SO_REUSE 1
@@ -120,6 +122,6 @@
 #define LWIP_HOOK_ETHARP_GET_GW(netif, dest) umvu_ip4_gateway(netif, dest)
 #define LWIP_HOOK_ND6_GET_GW(netif, dest) umvu_ip6_gateway(netif, dest)
 #define LWIP_HOOK_TCP_ISN umvu_tcp_isn
-#define LWIP_HOOK_TCP_INPACKET_PCB(pcb, hdr, optlen, opt1len, opt2, p) umvu_tcp_in(pcb, hdr)
+#define LWIP_HOOK_TCP_INPACKET_PCB(pcb, hdr, optlen, opt1len, opt2, p) umvu_tcp_in(pcb, hdr, p)
 
 #endif

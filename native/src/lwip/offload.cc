@@ -12,6 +12,9 @@ using net::kEthernetHeader;
 using net::VnetHeader;
 
 constexpr uint8_t kDataValid = 2;  // VIRTIO_NET_HDR_F_DATA_VALID
+// Zeroes behind a packet. lwIP reads an ARP packet as a whole and the first bytes of IPv6 extension headers before it
+// looks whether they are there: hardware would have padded the frame.
+constexpr std::size_t kPadding = 64;
 
 uint16_t load16(const uint8_t* at) { return static_cast<uint16_t>(at[0] << 8 | at[1]); }
 
@@ -74,10 +77,13 @@ bool parse_frame(const uint8_t* bytes, std::size_t size, const uint8_t* mac, Rec
   if (received->type != ETH_P_IP && received->type != ETH_P_IPV6 && received->type != ETH_P_ARP) return false;
   received->trusted = (header.flags & (net::kNeedsCsum | kDataValid)) != 0;
   const std::size_t packet = size - kHeaders;
-  if (packet > UINT16_MAX) return false;
-  received->packet = pbuf_alloc(PBUF_RAW, static_cast<u16_t>(packet), PBUF_RAM);
+  if (packet > UINT16_MAX - kPadding) return false;
+  received->packet = pbuf_alloc(PBUF_RAW, static_cast<u16_t>(packet + kPadding), PBUF_RAM);
   if (received->packet == nullptr) return false;
-  std::memcpy(received->packet->payload, bytes + kHeaders, packet);
+  auto* payload = static_cast<uint8_t*>(received->packet->payload);
+  std::memcpy(payload, bytes + kHeaders, packet);
+  std::memset(payload + packet, 0, kPadding);
+  pbuf_realloc(received->packet, static_cast<u16_t>(packet));
   return true;
 }
 

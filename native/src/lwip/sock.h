@@ -106,5 +106,7 @@ class Sock : public net::Pollable {
 
 // For the hook of lwIP: whether a segment for `pcb` is taken.
 err_t tcp_admits(tcp_pcb* pcb, tcp_hdr* header);
+// And whether it is answered where it is not acceptable (unacceptable.cc).
+err_t answers(tcp_pcb* pcb, const tcp_hdr* header, const pbuf* data);
 
 }  // namespace umvu::lwip

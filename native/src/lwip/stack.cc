@@ -52,6 +52,19 @@ void Stack::close() {
   while (!socks_.empty()) (*socks_.begin())->abandon();
   for (const Received& received : received_) pbuf_free(received.packet);
   received_.clear();
+  // Packets that wait for further fragments; nobody is told.
+  for (const auto& interface : interfaces_) interface->set_up(false);
+  for (int age = 0; age <= std::max(IP_REASS_MAXAGE, IPV6_REASS_MAXAGE); ++age) {
+    ip_reass_tmr();
+    ip6_reass_tmr();
+  }
+  // Connections that no socket has: not yet accepted by lwIP, or not over.
+  for (tcp_pcb** list : {&tcp_active_pcbs, &tcp_tw_pcbs}) {
+    while (*list != nullptr) {
+      tcp_err(*list, nullptr);
+      tcp_abandon(*list, 0);
+    }
+  }
   while (!interfaces_.empty()) interfaces_.pop_back();
   host_->forget(this);
 }
@@ -161,7 +174,8 @@ void Stack::touch() {
 
 void Stack::tick(uint64_t now) {
   const Inside inside(&image_);
-  deadline_ = 0;
+  // What is sent meanwhile must not set the clocks: touch() leaves them alone while there is a deadline.
+  deadline_ = now;
   const bool tcp = tcp_waits();
   if (tcp) {
     run_tcp(now);
@@ -182,6 +196,8 @@ void Stack::tick(uint64_t now) {
     deadline_ = now + TCP_TMR_INTERVAL;
   } else if (now < active_until_) {
     deadline_ = last_fast_ + kFast;
+  } else {
+    deadline_ = 0;
   }
   host_->schedule(this);
 }

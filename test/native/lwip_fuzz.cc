@@ -1,0 +1,486 @@
+// Hostile frames for the stack in user space: what other hosts can send to an interface, as it passes through the
+// network, our glue and lwIP. Built with sanitizers (native/CMakeLists.txt), run by test/sanitized/lwip.test.ts.
+//
+// Two stacks talk on a hub (TCP, UDP, ping sockets); a third port hears all of it. It sends seeds of every protocol and
+// what it heard, changed at random, mostly with lengths and checksums mended so that it gets far. From time to time all
+// is taken down and made again; then the two must still understand each other.
+//
+// Usage: lwip-fuzz [SECONDS [SEED]]. Prints what it did; exit status 1 when the stacks did not work, or a sanitizer's.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "lwip/host.h"
+#include "lwip/packet_io.h"
+#include "net/network.h"
+
+using namespace umvu;
+using Bytes = std::vector<uint8_t>;
+
+namespace {
+
+constexpr std::size_t kFramesPerTurn = 64;
+constexpr std::size_t kFramesPerWorld = 100'000;
+constexpr std::size_t kHeard = 256;
+constexpr uint8_t kDataValid = 2;  // VIRTIO_NET_HDR_F_DATA_VALID
+
+std::mt19937_64 generator;
+unsigned pick(unsigned most) { return std::uniform_int_distribution<unsigned>(0, most)(generator); }
+bool chance(unsigned percent) { return pick(99) < percent; }
+
+[[noreturn]] void fail(const char* what) {
+  std::printf("not ok: %s\n", what);
+  std::exit(1);
+}
+
+// ---------------------------------------------------------------------------------------------- frames
+
+void put(Bytes* out, std::initializer_list<int> bytes) {
+  for (const int byte : bytes) out->push_back(static_cast<uint8_t>(byte));
+}
+void put16(uint8_t* at, std::size_t value) {
+  at[0] = static_cast<uint8_t>(value >> 8);
+  at[1] = static_cast<uint8_t>(value);
+}
+void append(Bytes* out, const Bytes& more) { out->insert(out->end(), more.begin(), more.end()); }
+
+struct Station {
+  std::array<uint8_t, 6> mac;
+  uint8_t host;  // 10.0.0.host, fc00::host
+};
+
+void put_v6(Bytes* out, int host) { put(out, {0xfc, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host}); }
+
+Bytes ethernet(const Station& to, const Station& from, int type) {
+  Bytes frame(to.mac.begin(), to.mac.end());
+  frame.insert(frame.end(), from.mac.begin(), from.mac.end());
+  put(&frame, {type >> 8, type});
+  return frame;
+}
+
+Bytes ipv4(const Station& to, const Station& from, int protocol, const Bytes& payload, int fragment = 0) {
+  Bytes frame = ethernet(to, from, 0x0800);
+  put(&frame, {0x45, 0, 0, 0, 0x12, 0x34, fragment >> 8, fragment, 64, protocol, 0, 0, 10, 0, 0, from.host, 10, 0, 0, to.host});
+  append(&frame, payload);
+  return frame;
+}
+
+Bytes ipv6(const Station& to, const Station& from, int next, const Bytes& payload) {
+  Bytes frame = ethernet(to, from, 0x86dd);
+  put(&frame, {0x60, 0, 0, 0, 0, 0, next, 255});
+  put_v6(&frame, from.host);
+  put_v6(&frame, to.host);
+  append(&frame, payload);
+  return frame;
+}
+
+Bytes arp(const Station& to, const Station& from, int operation) {
+  Bytes frame = ethernet(to, from, 0x0806);
+  put(&frame, {0, 1, 8, 0, 6, 4, 0, operation});
+  frame.insert(frame.end(), from.mac.begin(), from.mac.end());
+  put(&frame, {10, 0, 0, from.host});
+  frame.insert(frame.end(), to.mac.begin(), to.mac.end());
+  put(&frame, {10, 0, 0, to.host});
+  return frame;
+}
+
+Bytes tcp(int flags, bool options) {
+  Bytes segment;
+  put(&segment, {0x90, 0x01, 0, 7, 0, 0, 1, 0, 0, 0, 2, 0, options ? 0xa0 : 0x50, flags, 0x40, 0, 0, 0, 0, 0});
+  // MSS, window scale, timestamps, SACK permitted.
+  if (options) put(&segment, {2, 4, 5, 0xb4, 3, 3, 7, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 4, 2});
+  return segment;
+}
+
+Bytes udp(int port, std::size_t size) {
+  Bytes datagram;
+  put(&datagram, {0x90, 0x02, 0, port, static_cast<int>((size + 8) >> 8), static_cast<int>(size + 8), 0, 0});
+  datagram.resize(8 + size, 'x');
+  return datagram;
+}
+
+// An ICMP message of either family.
+Bytes icmp(int type, int code, const Bytes& rest) {
+  Bytes message;
+  put(&message, {type, code, 0, 0});
+  append(&message, rest);
+  return message;
+}
+
+// What stands behind the Ethernet header, as an error message quotes it.
+Bytes quoted(const Bytes& frame) { return Bytes(frame.begin() + 14, frame.end()); }
+Bytes with(Bytes first, const Bytes& second) {
+  append(&first, second);
+  return first;
+}
+
+std::vector<Bytes> seeds(const Station& to, const Station& from) {
+  std::vector<Bytes> all{arp(to, from, 1), arp(to, from, 2)};
+  const auto four = [&](int protocol, const Bytes& payload, int fragment = 0) {
+    all.push_back(ipv4(to, from, protocol, payload, fragment));
+  };
+  const auto six = [&](int next, const Bytes& payload) { all.push_back(ipv6(to, from, next, payload)); };
+  const Bytes four_zeroes(4, 0);
+  four(1, icmp(8, 0, Bytes(60, 'p')));
+  // The frames that errors are about went the other way.
+  for (const int code : {1, 3, 4}) {
+    four(1, icmp(3, code, with({0, 0, 5, 0}, quoted(ipv4(from, to, 17, udp(9, 8))))));
+    four(1, icmp(3, code, with({0, 0, 5, 0}, quoted(ipv4(from, to, 6, tcp(2, false))))));
+  }
+  four(1, icmp(11, 0, with(four_zeroes, quoted(ipv4(from, to, 17, udp(9, 8))))));
+  four(2, {0x11, 10, 0, 0, 224, 0, 0, 251});                                 // IGMPv2 query
+  four(17, udp(9, 100));
+  four(17, udp(9, 64), 0x2000);                                              // fragments
+  four(17, Bytes(64, 'f'), 0x2009);
+  four(17, Bytes(40, 'f'), 0x0011);
+  for (const int flags : {2, 0x12, 0x10, 0x18, 0x11, 4, 0x29, 0}) {
+    four(6, tcp(flags, flags == 2));
+    six(6, tcp(flags, flags == 2));
+  }
+  six(58, icmp(128, 0, Bytes(60, 'p')));
+  six(17, udp(9, 100));
+  for (const int type : {1, 2, 3, 4}) six(58, icmp(type, 0, with({0, 0, 5, 0}, quoted(ipv6(from, to, 17, udp(9, 8))))));
+  Bytes target(4, 0), link{1, 1};
+  put_v6(&target, to.host);
+  link.insert(link.end(), from.mac.begin(), from.mac.end());
+  six(58, icmp(135, 0, with(target, link)));
+  link[0] = 2;
+  six(58, icmp(136, 0, with(with({0x60}, Bytes(target.begin() + 1, target.end())), link)));
+  // A router's advertisement: lifetimes, link-layer address, MTU, prefix, DNS server.
+  Bytes advert{64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 9, 5, 1, 0, 0, 0, 0, 5, 0, 3, 4, 64, 0xc0};
+  put(&advert, {0, 0, 14, 16, 0, 0, 7, 8, 0, 0, 0, 0, 0xfd, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+  put(&advert, {25, 3, 0, 0, 0, 0, 0, 60});
+  put_v6(&advert, from.host);
+  six(58, icmp(134, 0, advert));
+  Bytes redirect = target;
+  put_v6(&redirect, 77);
+  six(58, icmp(137, 0, redirect));
+  six(58, icmp(130, 0, Bytes(20, 0)));                                       // MLD query
+  six(0, with({58, 0, 5, 2, 0, 0, 1, 0}, icmp(130, 0, Bytes(20, 0))));       // hop-by-hop: router alert
+  six(60, with({17, 0, 1, 4, 0, 0, 0, 0}, udp(9, 8)));                       // destination options
+  six(43, with({17, 0, 0, 0, 0, 0, 0, 0}, udp(9, 8)));                       // routing
+  six(44, with({17, 0, 0, 1, 0, 0, 0, 9}, udp(9, 64)));                      // fragments
+  six(44, with({17, 0, 0, 0x40, 0, 0, 0, 9}, Bytes(40, 'f')));
+  return all;
+}
+
+// Makes lengths and the IPv4 header's checksum what they should be.
+void mend(Bytes* frame) {
+  if (frame->size() < 14 + 20) return;
+  uint8_t* ip = frame->data() + 14;
+  const std::size_t size = frame->size() - 14;
+  if ((*frame)[12] == 0x08 && (*frame)[13] == 0) {
+    put16(ip + 2, size);
+    const std::size_t header = std::min<std::size_t>(size, (ip[0] & 15) * 4u);
+    put16(ip + 10, 0);
+    uint32_t sum = 0;
+    for (std::size_t i = 0; i + 1 < header; i += 2) sum += static_cast<uint32_t>(ip[i] << 8 | ip[i + 1]);
+    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+    put16(ip + 10, ~sum);
+  } else if ((*frame)[12] == 0x86 && size >= 40) {
+    put16(ip + 4, size - 40);
+  }
+}
+
+void change(Bytes* frame) {
+  static constexpr uint8_t kInteresting[] = {0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 20, 39, 40, 58, 63, 64, 127, 128, 254, 255};
+  for (unsigned i = pick(4); i > 0 && !frame->empty(); --i) {
+    // Mostly in the headers.
+    const std::size_t at = pick(static_cast<unsigned>(std::min<std::size_t>(frame->size() - 1, chance(85) ? 90 : 9000)));
+    switch (pick(6)) {
+      case 0: (*frame)[at] ^= static_cast<uint8_t>(1u << pick(7)); break;
+      case 1: (*frame)[at] = kInteresting[pick(sizeof kInteresting - 1)]; break;
+      case 2: (*frame)[at] = static_cast<uint8_t>(pick(255)); break;
+      case 3: frame->resize(at); break;
+      case 4: frame->insert(frame->end(), pick(chance(5) ? 9000 : 80), static_cast<uint8_t>(pick(255))); break;
+      case 5: frame->insert(frame->begin() + static_cast<long>(at), pick(12), static_cast<uint8_t>(pick(255))); break;
+      default: {
+        const auto end = frame->begin() + static_cast<long>(std::min<std::size_t>(frame->size(), at + pick(12)));
+        frame->erase(frame->begin() + static_cast<long>(at), end);
+      }
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------------------------- the world
+
+// The port that hears and speaks.
+class Intruder : public net::Port {
+ public:
+  Intruder(net::Network* network, int number, net::PortConfig config) : Port(network, number, std::move(config)) {}
+  std::deque<Bytes> heard;  // with virtio header
+
+  void speak(const Bytes& frame, const net::VnetHeader& header) {
+    net::Frame out{network_->pump().buffers().slot(0), frame.size()};
+    std::memcpy(out.data(), frame.data(), frame.size());
+    out.set_header(header);
+    if (network_->receive(this, out)) network_->flush();
+  }
+
+ private:
+  bool receive() override { return true; }
+  bool transmit(const uint8_t* bytes, std::size_t size) override {
+    if (heard.size() == kHeard) heard.pop_front();
+    heard.emplace_back(bytes, bytes + size);
+    return false;
+  }
+  int write_now(const uint8_t*, std::size_t) override { return 0; }
+  bool recover(uint32_t) override { return true; }
+};
+
+// A host on the network, and the guest's ends of its sockets.
+struct Side {
+  std::unique_ptr<lwip::Stack> stack;
+  Station station;
+  std::vector<int> fds;
+};
+
+class World {
+ public:
+  World();
+  ~World();
+  // Sends one frame after the other.
+  void attack(std::size_t frames);
+  // Whether bytes pass from one stack to the other.
+  bool works();
+
+ private:
+  void make_side(Side* side, uint8_t host);
+  int new_socket(Side* side, int family, int type, int protocol, int port);
+  void connect(Side* side, int fd, int family, int port, int host);
+  void live();
+  Bytes next_frame(net::VnetHeader* header);
+
+  net::Pump pump_;
+  std::unique_ptr<net::Network> network_;
+  std::unique_ptr<lwip::Host> host_;
+  Intruder* intruder_ = nullptr;
+  Side left_, right_;
+  std::vector<Bytes> seeds_;
+};
+
+std::vector<uint8_t> address_of(int family, int host, int port) {
+  if (family == AF_INET) {
+    sockaddr_in in = {};
+    in.sin_family = AF_INET;
+    in.sin_port = htons(static_cast<uint16_t>(port));
+    in.sin_addr.s_addr = host == 0 ? 0 : htonl(0x0a000000u + static_cast<uint32_t>(host));
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&in);
+    return {bytes, bytes + sizeof in};
+  }
+  sockaddr_in6 in6 = {};
+  in6.sin6_family = AF_INET6;
+  in6.sin6_port = htons(static_cast<uint16_t>(port));
+  if (host != 0) {
+    in6.sin6_addr.s6_addr[0] = 0xfc;
+    in6.sin6_addr.s6_addr[15] = static_cast<uint8_t>(host);
+  }
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&in6);
+  return {bytes, bytes + sizeof in6};
+}
+
+World::World() {
+  pump_.call([&] {
+    network_ = std::make_unique<net::Network>(&pump_, net::NetworkOptions{}, [](int) {});
+    host_ = std::make_unique<lwip::Host>(&pump_, [](uint64_t, lwip::Event, int) {});
+    if (host_->open() != 0) fail("the host does not open");
+    make_side(&left_, 1);
+    make_side(&right_, 2);
+    net::PortConfig config;
+    config.kind = net::PortKind::kInternal;
+    config.vnet_header = true;
+    config.make = [&](net::Network* network, int number, net::PortConfig made) {
+      auto port = std::make_unique<Intruder>(network, number, std::move(made));
+      intruder_ = port.get();
+      return port;
+    };
+    return network_->add_port(std::move(config));
+  });
+  const Station stranger{{2, 0, 0, 0, 0, 9}, 9};
+  seeds_ = seeds(left_.station, stranger);
+  for (Bytes& seed : seeds(left_.station, right_.station)) seeds_.push_back(std::move(seed));
+  for (Bytes& seed : seeds(right_.station, left_.station)) seeds_.push_back(std::move(seed));
+  const Station all{{255, 255, 255, 255, 255, 255}, 255};
+  for (Bytes& seed : seeds(all, stranger)) seeds_.push_back(std::move(seed));
+  live();
+}
+
+World::~World() {
+  for (Side* side : {&left_, &right_}) {
+    for (const int fd : side->fds) close(fd);
+  }
+  pump_.call([&] {
+    for (Side* side : {&left_, &right_}) {
+      side->stack->close();
+      pump_.retire(std::move(side->stack));
+    }
+    network_->close();
+    host_->close();
+    return 0;
+  });
+}
+
+void World::make_side(Side* side, uint8_t host) {
+  side->stack = std::make_unique<lwip::Stack>(host_.get());
+  const int index = side->stack->add_interface("vde0", network_.get(), 1500);
+  if (index < 0) fail("no interface");
+  const lwip::Inside inside(&side->stack->image());
+  lwip::Interface* interface = side->stack->interface(index);
+  interface->set_up(true);
+  lwip::Address four, six;
+  ip_addr_set_ip4_u32_val(four.ip, htonl(0x0a000000u + host));
+  four.prefix = 24;
+  ip6_addr_t ip = {};
+  IP6_ADDR(&ip, PP_HTONL(0xfc000000u), 0, 0, lwip_htonl(host));
+  ip_addr_copy_from_ip6(six.ip, ip);
+  six.prefix = 64;
+  if (interface->add_address(four, true) != 0 || interface->add_address(six, true) != 0) fail("no address");
+  side->station = {interface->mac(), host};
+  new_socket(side, AF_INET6, SOCK_STREAM, 0, 7);
+  new_socket(side, AF_INET6, SOCK_DGRAM, 0, 9);
+  new_socket(side, AF_INET, SOCK_DGRAM, IPPROTO_ICMP, 0);
+  new_socket(side, AF_INET, SOCK_RAW, IPPROTO_ICMP, 0);
+  new_socket(side, AF_INET6, SOCK_RAW, IPPROTO_ICMPV6, 0);
+}
+
+// The guest's end; under the lock. Streams with a port listen.
+int World::new_socket(Side* side, int family, int type, int protocol, int port) {
+  const int fd = lwip::make_socket(side->stack.get(), family, type, protocol);
+  if (fd < 0) fail("no socket");
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  side->fds.push_back(fd);
+  lwip::Sock* sock = host_->identify(fd);
+  const lwip::Inside inside(&side->stack->image());
+  if (port != 0 && sock->bind(fd, address_of(family, 0, port)) != 0) fail("bind");
+  if (port != 0 && type == SOCK_STREAM && sock->listen(fd, 16) != 0) fail("listen");
+  return fd;
+}
+
+void World::connect(Side* side, int fd, int family, int port, int host) {
+  lwip::Sock* sock = host_->identify(fd);
+  const lwip::Inside inside(&side->stack->image());
+  sock->connect(fd, address_of(family, host, port), false);
+}
+
+// The guests' life: they accept, read, write, close and connect.
+void World::live() {
+  char bytes[4096];
+  for (Side* side : {&left_, &right_}) {
+    const int accepted = accept4(side->fds[0], nullptr, nullptr, SOCK_NONBLOCK);
+    if (accepted >= 0) side->fds.push_back(accepted);
+    for (std::size_t i = 1; i < side->fds.size(); ++i) {
+      const int fd = side->fds[i];
+      if (recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) == 0 && i >= 5) {
+        close(fd);
+        side->fds.erase(side->fds.begin() + static_cast<long>(i--));
+      } else if (chance(50)) {
+        send(fd, bytes, pick(1999) + 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+      }
+    }
+    if (side->fds.size() > 40) {
+      close(side->fds.back());
+      side->fds.pop_back();
+    }
+  }
+  pump_.call([&] {
+    const int family = chance(50) ? AF_INET : AF_INET6;
+    const int fd = new_socket(&left_, family, SOCK_STREAM, 0, 0);
+    connect(&left_, fd, family, 7, 2);
+    const int datagrams = new_socket(&right_, family, SOCK_DGRAM, 0, 0);
+    connect(&right_, datagrams, family, 9, 1);
+    return 0;
+  });
+}
+
+Bytes World::next_frame(net::VnetHeader* header) {
+  Bytes frame;
+  if (chance(50) && !intruder_->heard.empty()) {
+    frame = intruder_->heard[pick(static_cast<unsigned>(intruder_->heard.size() - 1))];
+    std::memcpy(header, frame.data(), sizeof *header);
+    frame.erase(frame.begin(), frame.begin() + sizeof *header);
+  } else {
+    frame = seeds_[pick(static_cast<unsigned>(seeds_.size() - 1))];
+  }
+  change(&frame);
+  if (chance(75)) mend(&frame);
+  if (chance(80)) {
+    header->flags = kDataValid;
+  } else if (chance(10)) {
+    for (std::size_t i = 0; i < sizeof *header; ++i) reinterpret_cast<uint8_t*>(header)[i] = static_cast<uint8_t>(pick(255));
+  }
+  if (frame.size() > net::kMaxPlainFrame) frame.resize(net::kMaxPlainFrame);
+  return frame;
+}
+
+void World::attack(std::size_t frames) {
+  for (std::size_t done = 0; done < frames; done += kFramesPerTurn) {
+    pump_.call([&] {
+      for (std::size_t i = 0; i < kFramesPerTurn; ++i) {
+        net::VnetHeader header = {};
+        const Bytes frame = next_frame(&header);
+        intruder_->speak(frame, header);
+      }
+      return 0;
+    });
+    if (done % (kFramesPerTurn * 16) == 0) live();
+  }
+}
+
+bool World::works() {
+  for (const int family : {AF_INET, AF_INET6}) {
+    int fd = -1;
+    pump_.call([&] {
+      fd = new_socket(&left_, family, SOCK_STREAM, 0, 0);
+      connect(&left_, fd, family, 7, 2);
+      return 0;
+    });
+    pollfd state{fd, POLLOUT, 0};
+    if (poll(&state, 1, 5000) != 1 || send(fd, "ciao\n", 5, MSG_NOSIGNAL) != 5) return false;
+    for (bool found = false; !found;) {
+      pollfd waiting{right_.fds[0], POLLIN, 0};
+      if (poll(&waiting, 1, 5000) != 1) return false;
+      const int accepted = accept(right_.fds[0], nullptr, nullptr);
+      char bytes[16] = {};
+      pollfd ready{accepted, POLLIN, 0};
+      found = poll(&ready, 1, 1000) == 1 && recv(accepted, bytes, sizeof bytes, 0) == 5 && std::strcmp(bytes, "ciao\n") == 0;
+      close(accepted);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const double limit = argc > 1 ? std::strtod(argv[1], nullptr) : 10;
+  const uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : std::random_device()();
+  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+  std::fflush(stdout);
+  generator.seed(seed);
+  const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [start] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  std::size_t frames = 0;
+  do {
+    World world;
+    if (!world.works()) fail("two new stacks do not reach each other");
+    world.attack(kFramesPerWorld);
+    frames += kFramesPerWorld;
+  } while (seconds() < limit);
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  std::printf("ok: %zu frames, %.1f s, at most %ld MiB\n", frames, seconds(), usage.ru_maxrss / 1024);
+}
