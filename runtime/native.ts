@@ -240,6 +240,8 @@ export interface NativeLwip {
    * domain, type and protocol. 0 when it is none.
    */
   open(pidfd: number, fd: number, out: Int32Array): number;
+  /** The id of the socket that descriptor `fd` of this process is, and in `out` its domain, type and protocol; or 0. */
+  identify(fd: number, out: Int32Array): number;
   bind(id: number, fd: number, address: Uint8Array): number;
   /** -EINPROGRESS: an event will tell. `wait`: the guest waits for it in connect(2). */
   connect(id: number, fd: number, address: Uint8Array, wait: boolean): number;
@@ -252,6 +254,8 @@ export interface NativeLwip {
   setOption(id: number, fd: number, level: number, name: number, value: Uint8Array): number;
   /** Value of an option that was set, or that the stack knows; the length, or -ENOPROTOOPT. */
   getOption(id: number, level: number, name: number, out: Uint8Array): number;
+  /** As {@link NativeLwipStack.device}, of the stack of a socket. */
+  device(id: number, request: number, ifreq: Uint8Array): number;
   /** To be called when {@link LWIP_EVENT}.reset was told. */
   finishReset(id: number): number;
   /** Sends a datagram; -EAGAIN where the network is full. */

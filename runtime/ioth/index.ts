@@ -10,6 +10,8 @@ export {
   type HashOptions,
   type InterfaceConfig,
   OTIP_PERIOD,
+  RFC5227,
+  type Timing,
   applyConfig,
   eui64,
   hashAddress,

@@ -24,6 +24,7 @@ import {
   stackHttp,
 } from './node/http.ts';
 import { type StackNet, stackNet } from './node/net.ts';
+import { equipSocket } from './node/stream-handle.ts';
 import { Socket } from './socket/socket.ts';
 import { AF, SOCK, type Stack } from './stack.ts';
 import { splitInterface } from './vnl.ts';
@@ -102,6 +103,7 @@ export class IothStack {
   /** A net.Socket of a connected stream socket, which it owns from then on. */
   toNetSocket(socket: Socket, options: { allowHalfOpen?: boolean } = {}): net.Socket {
     const stream = new net.Socket({ ...options, fd: socket.release(), readable: true, writable: true });
+    if (this.stack.emulated) equipSocket(stream);
     this.#track(stream);
     return stream;
   }

@@ -27,6 +27,7 @@ export interface StackView {
   sysfs?: number | undefined;
 }
 
+/** A network stack. Programs use it through {@link IothStack}; a driver of their own makes one. */
 export interface Stack {
   /** Name of the driver: "vdestack", "kernel", "null", … */
   readonly driver: string;

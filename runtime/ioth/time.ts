@@ -46,8 +46,8 @@ export async function tries<T>(
   return undefined;
 }
 
-/** Waits; rejects with what `signal` says. Keeps the program alive. */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+/** Waits; rejects with what `signal` says. Keeps the program alive unless told otherwise. */
+export function pause(ms: number, signal?: AbortSignal, keepsAlive = true): Promise<void> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const aborted = (): void => {
@@ -58,6 +58,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
       signal?.removeEventListener('abort', aborted);
       resolve();
     }, ms);
+    if (!keepsAlive) timer.unref();
     signal?.addEventListener('abort', aborted, { once: true });
   });
 }

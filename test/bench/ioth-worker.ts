@@ -1,6 +1,6 @@
 /**
  * What the benchmark of the IoTh library runs, once in a plain network namespace with Node's own modules, once on stacks:
- * `ioth-worker WHAT plain|stack`. Prints one number.
+ * `ioth-worker WHAT plain|vdestack|lwip`. Prints one number.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
@@ -14,6 +14,8 @@ const LOOKUPS = 10_000;
 const REQUESTS = 5000;
 const BYTES = 1 << 30;
 const PLAIN = '127.0.0.1';
+/** Of the name server on a network; 127.0.0.1 where it is in the same namespace. */
+const SERVER = process.argv[3] === 'lwip' ? '10.0.0.53' : PLAIN;
 
 /** The name server, in the namespace that these words lead to. */
 async function nameServer(...enter: string[]): Promise<ChildProcess> {
@@ -25,7 +27,11 @@ async function nameServer(...enter: string[]): Promise<ChildProcess> {
     '--user=root',
     '--no-daemon',
   ];
-  const names = ['--listen-address=127.0.0.1', '--bind-interfaces', '--host-record=www.test,192.0.2.1'];
+  const names = [
+    `--listen-address=${SERVER},127.0.0.1`,
+    '--bind-interfaces',
+    '--host-record=www.test,192.0.2.1',
+  ];
   const [command = 'dnsmasq', ...args] = [...enter, 'dnsmasq', ...options, ...names];
   const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   await once(child.stderr, 'data');
@@ -34,10 +40,13 @@ async function nameServer(...enter: string[]): Promise<ChildProcess> {
 
 /** Milliseconds for sequential lookups. */
 async function dns(stack: IothStack | undefined): Promise<number> {
-  const namespace = stack && join(stack.stack.view.procNet!, '../ns/net');
+  // A stack in user space has no namespace for the server: that gets a stack of its own on the same hub.
+  const place = where === 'lwip' ? await newStackc('stack=vdestack,vnl=hub://,eth,ip=10.0.0.53/24') : stack;
+  place?.netlink((client) => client.setUp(1, true));
+  const namespace = place && join(place.stack.view.procNet!, '../ns/net');
   const server = await nameServer(...(namespace ? ['nsenter', `--net=${namespace}`] : []));
   const resolver = stack ? stack.dns : new Resolver();
-  resolver.setServers([PLAIN]);
+  resolver.setServers([SERVER]);
   const rounds = [];
   for (let round = 0; round < 3; round++) {
     const start = performance.now();
@@ -108,19 +117,20 @@ async function throughput(stack: IothStack | undefined): Promise<number> {
 }
 
 /** Milliseconds from a string to a configured stack, and its end. */
-async function configured(): Promise<number> {
+async function configured(stack: IothStack | undefined): Promise<number> {
+  const driver = stack!.stack.driver;
   const times = [];
   for (let i = 0; i < 20; i++) {
     const start = performance.now();
-    const stack = await newStackc('stack=vdestack,vnl=hub://,eth,ip=10.0.0.1/24,gw=10.0.0.254,dns=10.0.0.53');
+    const each = await newStackc(`stack=${driver},vnl=hub://,eth,ip=10.0.0.1/24,gw=10.0.0.254,dns=10.0.0.53`);
     times.push(performance.now() - start);
-    await stack.close();
+    await each.close();
   }
   return times.toSorted((a, b) => a - b)[times.length >> 1]!;
 }
 
 const [what = '', where] = process.argv.slice(2);
-const stack = where === 'stack' ? await newStackc('stack=vdestack,vnl=null://') : undefined;
+const stack = where === 'plain' ? undefined : await newStackc(`stack=${where},vnl=hub://,eth,ip=10.0.0.1/24`);
 stack?.netlink((client) => client.setUp(1, true));
 const BENCHMARKS: Record<string, (stack: IothStack | undefined) => Promise<number>> = {
   dns, requests, throughput, configured,

@@ -9,41 +9,60 @@ const ROUNDS = 3;
 const CONFIGURED_MS = 50;
 const LEAST_SPEED = 0.9;
 
+type Driver = 'vdestack' | 'lwip';
+type Where = Driver | 'plain';
+interface Both {
+  reference: number;
+  umvu: number;
+}
+
 const worker = (): string => join(tree(), 'dist/test/bench/ioth-worker.js');
 
 export async function ioth(at: Surroundings): Promise<Figure[]> {
-  const measure = async (what: string, where: 'plain' | 'stack'): Promise<number> => {
+  const measure = async (what: string, where: Where, pinned: readonly string[]): Promise<number> => {
     const node = [process.execPath, worker(), what, where];
     const plain = [...NAMESPACE, 'sh', '-c', 'ip link set lo up; exec "$@"', 'sh', ...node];
-    const command = [...PINNED, ...(where === 'plain' ? plain : node)];
+    const command = [...pinned, ...(where === 'plain' ? plain : node)];
     return Number(await at.run(command, { timeout: 120_000 }));
   };
-  const both = async (what: string): Promise<{ reference: number; umvu: number }> => {
+  /** The medians of `what` in a plain namespace and on stacks of `where`, one after the other. */
+  const both = async (what: string, where: Driver, pinned: readonly string[] = PINNED): Promise<Both> => {
     const times = { plain: [] as number[], stack: [] as number[] };
     for (let round = 0; round < ROUNDS; round++) {
-      times.plain.push(await measure(what, 'plain'));
-      times.stack.push(await measure(what, 'stack'));
+      times.plain.push(await measure(what, 'plain', pinned));
+      times.stack.push(await measure(what, where, pinned));
     }
     return { reference: median(times.plain), umvu: median(times.stack) };
   };
-  const [throughput, requests, dns] = [await both('throughput'), await both('requests'), await both('dns')];
-  const configured = await measure('configured', 'stack');
-  const speed = (each: { reference: number; umvu: number }) =>
-    ratioTarget(each.reference, each.umvu, { least: LEAST_SPEED });
-  return [
-    { what: 'net of a stack / node:net', unit: 'Gbit/s', ...throughput, target: speed(throughput) },
-    { what: 'http requests per second, stack / node:http', unit: '', ...requests, target: speed(requests) },
-    {
-      what: '10 000 lookups, stack / c-ares',
-      unit: 'ms',
-      ...dns,
-      target: ratioTarget(dns.reference, dns.umvu, { most: 1 }),
-    },
-    {
-      what: 'a stack from a string',
-      unit: 'ms',
-      umvu: configured,
-      target: { text: `≤ ${CONFIGURED_MS} ms`, reached: configured <= CONFIGURED_MS },
-    },
-  ];
+  const figures: Figure[] = [];
+  for (const where of ['vdestack', 'lwip'] as const) {
+    // What is asked for is asked of the kernel's stack; the other is shown beside it.
+    const asked = where === 'vdestack';
+    const compare = (
+      what: string,
+      unit: Figure['unit'],
+      each: Both,
+      bound: Parameters<typeof ratioTarget>[2],
+    ) =>
+      figures.push({
+        what,
+        unit,
+        ...each,
+        ...(asked ? { target: ratioTarget(each.reference, each.umvu, bound) } : {}),
+      });
+    const speed = { least: LEAST_SPEED };
+    compare(`net on ${where} / node:net`, 'Gbit/s', await both('throughput', where), speed);
+    compare(`http requests/s on ${where} / node:http`, '', await both('requests', where), speed);
+    for (const [name, pinned] of [
+      ['pinned', PINNED],
+      ['free', []],
+    ] as const)
+      compare(`10 000 lookups, ${where} / c-ares, ${name}`, 'ms', await both('dns', where, pinned), {
+        most: 1,
+      });
+    const configured = await measure('configured', where, PINNED);
+    const target = { text: `≤ ${CONFIGURED_MS} ms`, reached: configured <= CONFIGURED_MS };
+    figures.push({ what: `a ${where} from a string`, unit: 'ms', umvu: configured, target });
+  }
+  return figures;
 }

@@ -16,17 +16,25 @@ import {
 } from '../../runtime/ioth/index.ts';
 import { until } from '../helpers/exec.ts';
 import { newPeer, type Peer } from '../helpers/peer.ts';
+import { DRIVERS, type Driver } from '../helpers/stacks.ts';
 import { sanitized } from '../helpers/tree.ts';
 
 const NET = 'switch://';
 /** Short waits, because nobody answers late here. */
 const timing: ApplyOptions['timing'] = {
-  dhcpTry: 700, dhcpTries: 2, routerTry: 300, routerTries: 2, probe: 50, declined: 50, renewal: 200,
+  dhcpTry: 700, dhcpTries: 2, routerTry: 300, routerTries: 2, probeMin: 50, probeMax: 50, announceWait: 50, declined: 50, renewal: 200,
 }; // prettier-ignore
 
 let host: IothHost;
 let peer: Peer;
 let stack: IothStack;
+/** What `stack` is. */
+let driver: Driver = 'vdestack';
+
+/** Runs the tests of this group on stacks of `kind`. */
+function on(kind: Driver): void {
+  beforeAll(() => void (driver = kind));
+}
 
 beforeAll(async () => {
   host = createIothHost();
@@ -37,7 +45,7 @@ afterAll(async () => {
   await host.close();
 });
 beforeEach(async () => {
-  stack = await newStackOn(host, 'vdestack', NET);
+  stack = await newStackOn(host, driver, NET);
 });
 const servers: { stop: () => Promise<void> }[] = [];
 afterEach(async () => {
@@ -69,6 +77,7 @@ async function dnsmasq(...options: string[]) {
 }
 
 describe('DHCPv4', () => {
+  on('vdestack');
   const OPTIONS = [
     '--dhcp-range=10.0.0.50,10.0.0.60,255.255.255.0,2m', '--dhcp-option=3,10.0.0.254', '--dhcp-option=6,10.0.0.53',
     '--domain=example.org', '--dhcp-authoritative',
@@ -152,7 +161,8 @@ describe('DHCPv4', () => {
   });
 });
 
-describe('DHCPv6', () => {
+describe.each(DRIVERS)('DHCPv6 on %s', (kind) => {
+  on(kind);
   it('gets an address and names, renews it, and gives it back', async () => {
     const server = await dnsmasq(
       '--dhcp-range=fd00::1:50,fd00::1:60,64,2m', '--dhcp-option=option6:dns-server,[fd00::53]',
@@ -170,9 +180,23 @@ describe('DHCPv6', () => {
     expect(addresses().filter((each) => each.startsWith('fd00::1:'))).toEqual([]);
     await until('the release', () => server.output().includes('DHCPRELEASE'));
   });
+
+  it('tells only names where routers say that there is no more (O flag)', async () => {
+    const server = await dnsmasq(
+      '--enable-ra', '--dhcp-range=fd00::,ra-stateless,64', '--dhcp-option=option6:information-refresh-time,60',
+      '--dhcp-option=option6:dns-server,[fd00::53]', '--dhcp-option=option6:domain-search,info.test',
+    ); // prettier-ignore
+    const patient = { ...timing, routerTries: 12 };
+    expect(await stack.config('eth,rd,slaac', { timing: patient })).toBe(CONFIGURED.ETH | CONFIGURED.RD);
+    expect(server.output()).toContain('DHCPINFORMATION-REQUEST');
+    expect(stack.resolvConf).toMatch(/^search info\.test\nnameserver fd00::53\n$/);
+    await stack.config('-rd');
+    expect(stack.resolvConf).toBeUndefined();
+  });
 });
 
-describe('router discovery', () => {
+describe.each(DRIVERS)('router discovery on %s', (kind) => {
+  on(kind);
   const conf = (lines: string): string =>
     `interface eth0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; ${lines} };`;
 
@@ -211,7 +235,9 @@ describe('router discovery', () => {
     expect(stack.resolvConf).toBe('search rd.test\nnameserver fc00::53\n');
     const viaRouter = (): boolean => stack.netlink((c) => c.routes()).some((r) => r.gateway?.[0] === 0xfe);
     expect(viaRouter()).toBe(true);
-    await stack.config('-rd,rd,slaac,fqdn=host2.hash.local', { timing });
+    // radvd answers once in 3 s.
+    const patient = { ...timing, routerTries: 12 };
+    await stack.config('-rd,rd,slaac,fqdn=host2.hash.local', { timing: patient });
     // IOTH-FACTS §2.5.
     expect(addresses()).toContain('fc00::4ee:5d2b:291e:1f8e/64');
     await stack.config('-rd');

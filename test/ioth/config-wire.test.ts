@@ -221,7 +221,16 @@ describe('router advertisements', () => {
 
 describe('servers with bad intentions', () => {
   const NET = 'switch://';
-  const timing = { dhcpTry: 150, dhcpTries: 1, routerTry: 150, routerTries: 1, probe: 20, declined: 10 };
+  const timing = {
+    dhcpTry: 150,
+    dhcpTries: 1,
+    routerTry: 150,
+    routerTries: 1,
+    probeMin: 20,
+    probeMax: 20,
+    announceWait: 20,
+    declined: 10,
+  };
   let host: IothHost;
   let evil: IothStack;
   let victim: IothStack;

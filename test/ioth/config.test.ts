@@ -13,6 +13,7 @@ import { createIothHost, type IothHost } from '../../runtime/ioth/host.ts';
 import { NetlinkClient, formatIp, formatMac, parseIp } from '../../runtime/ioth/netlink/index.ts';
 import { newStack, newStackFromConfig, splitDriver } from '../../runtime/ioth/newstack.ts';
 import { AF, type Stack } from '../../runtime/ioth/stack.ts';
+import { DRIVERS } from '../helpers/stacks.ts';
 
 /** The error that `action` throws. */
 async function failure(action: () => unknown): Promise<Errno> {
@@ -161,73 +162,82 @@ describe('a stack', () => {
   const link = (stack: Stack, index: number) =>
     NetlinkClient.with(stack, (client) => client.links().find((l) => l.index === index)!);
 
-  it('is opened and configured by one string', async () => {
-    const stack = await newStackFromConfig(
-      'stack=vdestack,vnl=hub://,eth,mac=02:00:00:00:00:07,ip=10.0.0.1/24,ip=fc00::1,gw=10.0.0.254,gw=fc00::ff,dns=10.0.0.53,domain=d.local',
-      host,
-    );
-    expect(addresses(stack, 2)).toEqual(['10.0.0.1/24', 'fc00::1/64']);
-    expect(link(stack, 2)).toMatchObject({ name: 'vde0', mtu: 1500, queueLength: 1000 });
-    expect(formatMac(link(stack, 2).address!)).toBe('02:00:00:00:00:07');
-    expect(link(stack, 2).flags & 1).toBe(1);
-    expect(stack.resolvConf).toBe('search d.local\nnameserver 10.0.0.53\n');
-    await stack.close();
-  });
+  describe.each(DRIVERS)('of kind %s', (driver) => {
+    it('is opened and configured by one string', async () => {
+      const stack = await newStackFromConfig(
+        `stack=${driver},vnl=hub://,eth,mac=02:00:00:00:00:07,ip=10.0.0.1/24,ip=fc00::1,gw=10.0.0.254,gw=fc00::ff,dns=10.0.0.53,domain=d.local`,
+        host,
+      );
+      expect(addresses(stack, 2)).toEqual(['10.0.0.1/24', 'fc00::1/64']);
+      expect(link(stack, 2)).toMatchObject({ name: 'vde0', mtu: 1500, queueLength: 1000 });
+      expect(formatMac(link(stack, 2).address!)).toBe('02:00:00:00:00:07');
+      expect(link(stack, 2).flags & 1).toBe(1);
+      expect(stack.resolvConf).toBe('search d.local\nnameserver 10.0.0.53\n');
+      await stack.close();
+    });
 
-  it('answers the vectors of ioth_config (IOTH-FACTS §2.8)', async () => {
-    const stack = await newStack('vdestack', [{ vnl: 'null://' }], {}, host);
-    const isUp = () => (link(stack, 2).flags & 1) === 1;
-    expect(await applyConfig(stack, '')).toBe(0);
-    expect(await applyConfig(stack, 'mac=02:00:00:00:00:09')).toBe(0);
-    expect(isUp()).toBe(false);
-    expect(await applyConfig(stack, 'eth,fqdn=renzo.hash.local')).toBe(CONFIGURED.ETH);
-    expect(formatMac(link(stack, 2).address!)).toBe('06:cc:80:65:d0:3a');
-    expect(isUp()).toBe(true);
-    expect(await applyConfig(stack, 'ip=10.0.0.1/24')).toBe(CONFIGURED.STATIC);
-    expect(await applyConfig(stack, 'eth ip=10.0.0.3')).toBe(3);
-    expect(await applyConfig(stack, "eth;ip='10.0.0.4/16'")).toBe(3);
-    expect(await applyConfig(stack, '-eth')).toBe(0);
-    expect(isUp()).toBe(false);
-    await stack.close();
-  });
+    it('answers the vectors of ioth_config (IOTH-FACTS §2.8)', async () => {
+      const stack = await newStack(driver, [{ vnl: 'null://' }], {}, host);
+      const isUp = () => (link(stack, 2).flags & 1) === 1;
+      expect(await applyConfig(stack, '')).toBe(0);
+      expect(await applyConfig(stack, 'mac=02:00:00:00:00:09')).toBe(0);
+      expect(isUp()).toBe(false);
+      expect(await applyConfig(stack, 'eth,fqdn=renzo.hash.local')).toBe(CONFIGURED.ETH);
+      expect(formatMac(link(stack, 2).address!)).toBe('06:cc:80:65:d0:3a');
+      expect(isUp()).toBe(true);
+      expect(await applyConfig(stack, 'ip=10.0.0.1/24')).toBe(CONFIGURED.STATIC);
+      expect(await applyConfig(stack, 'eth ip=10.0.0.3')).toBe(3);
+      expect(await applyConfig(stack, "eth;ip='10.0.0.4/16'")).toBe(3);
+      expect(await applyConfig(stack, '-eth')).toBe(0);
+      expect(isUp()).toBe(false);
+      await stack.close();
+    });
 
-  it('accumulates, takes back and can be configured twice', async () => {
-    const stack = await newStack('vdestack', [{ vnl: 'null://' }], {}, host);
-    const config = 'eth,ip=10.0.0.1,gw=10.0.0.254,dns=10.0.0.53';
-    await applyConfig(stack, config);
-    await applyConfig(stack, config);
-    await applyConfig(stack, 'ip=10.0.0.2,dns=fc00::53');
-    expect(addresses(stack, 2)).toEqual(['10.0.0.1/24', '10.0.0.2/24']);
-    expect(stack.resolvConf).toBe('nameserver fc00::53\nnameserver 10.0.0.53\n');
-    await applyConfig(stack, '-gw,-ip,-dns,-dhcp,ip=10.0.0.9');
-    expect(addresses(stack, 2)).toEqual(['10.0.0.9/24']);
-    expect(stack.resolvConf).toBeUndefined();
-    await applyConfig(stack, 'gw=10.0.0.1');
-    expect(await failure(() => applyConfig(stack, 'gw=10.0.0.2'))).toMatchObject({ code: 'EEXIST' });
-    await stack.close();
-  });
+    it('accumulates, takes back and can be configured twice', async () => {
+      const stack = await newStack(driver, [{ vnl: 'null://' }], {}, host);
+      const config = 'eth,ip=10.0.0.1,gw=10.0.0.254,dns=10.0.0.53';
+      await applyConfig(stack, config);
+      await applyConfig(stack, config);
+      await applyConfig(stack, 'ip=10.0.0.2,dns=fc00::53');
+      expect(addresses(stack, 2)).toEqual(['10.0.0.1/24', '10.0.0.2/24']);
+      expect(stack.resolvConf).toBe('nameserver fc00::53\nnameserver 10.0.0.53\n');
+      await applyConfig(stack, '-gw,-ip,-dns,-dhcp,ip=10.0.0.9');
+      expect(addresses(stack, 2)).toEqual(['10.0.0.9/24']);
+      expect(stack.resolvConf).toBeUndefined();
+      await applyConfig(stack, 'gw=10.0.0.1');
+      expect(await failure(() => applyConfig(stack, 'gw=10.0.0.2'))).toMatchObject({ code: 'EEXIST' });
+      await stack.close();
+    });
 
-  it('has several interfaces, named or numbered by their place', async () => {
-    const stack = await newStackFromConfig(
-      'stack=vdestack,vnl=wan:hub://,vnl=hub://,ip=10.0.0.1,iface=wan,iface=vde1,ip=10.1.0.1,eth',
-      host,
-    );
-    const names = NetlinkClient.with(stack, (client) => client.links().map((l) => l.name));
-    expect(names).toEqual(['lo', 'wan', 'vde1']);
-    expect(addresses(stack, 2)).toEqual(['10.0.0.1/24']);
-    expect(addresses(stack, 3)).toEqual(['10.1.0.1/24']);
-    await stack.close();
+    it('has several interfaces, named or numbered by their place', async () => {
+      const stack = await newStackFromConfig(
+        `stack=${driver},vnl=wan:hub://,vnl=hub://,ip=10.0.0.1,iface=wan,iface=vde1,ip=10.1.0.1,eth`,
+        host,
+      );
+      const names = NetlinkClient.with(stack, (client) => client.links().map((l) => l.name));
+      expect(names).toEqual(['lo', 'wan', 'vde1']);
+      expect(addresses(stack, 2)).toEqual(['10.0.0.1/24']);
+      expect(addresses(stack, 3)).toEqual(['10.1.0.1/24']);
+      await stack.close();
+    });
+
+    it.each([
+      [`stack=${driver},vnl=null://,iface=vde7,eth`, 'ENODEV', 'vde7'],
+      [`stack=${driver},vnl=null://,ifindex=77,eth`, 'ENODEV', '77'],
+      [`stack=${driver},vnl=null://,gw=10.0.0.1`, 'ENETUNREACH', 'gw=10.0.0.1'],
+      [`stack=${driver},vnl=null://,bogus`, 'EINVAL', 'bogus'],
+      [`stack=${driver},vnl=a/b:null://`, 'EINVAL', 'a/b:null'],
+      [`stack='${driver},mtu=x'`, 'EINVAL', 'mtu=x'],
+      [`stack='${driver},mtu=99999',vnl=null://`, 'EINVAL', 'mtu'],
+    ])('refuses %s', async (text, code, word) => {
+      const error = await failure(() => newStackFromConfig(text, host));
+      expect(error.message.toLowerCase()).toContain(word.toLowerCase());
+      expect(error.code).toBe(code);
+    });
   });
 
   it.each([
-    ['stack=vdestack,vnl=null://,iface=vde7,eth', 'ENODEV', 'vde7'],
-    ['stack=vdestack,vnl=null://,ifindex=77,eth', 'ENODEV', '77'],
-    ['stack=vdestack,vnl=null://,gw=10.0.0.1', 'ENETUNREACH', 'gw=10.0.0.1'],
-    ['stack=vdestack,vnl=null://,bogus', 'EINVAL', 'bogus'],
-    ['stack=vdestack,vnl=a/b:null://', 'EINVAL', 'a/b:null'],
     ['stack=nosuch', 'EOPNOTSUPP', 'nosuch'],
-    ["stack='vdestack,mtu=x'", 'EINVAL', 'mtu=x'],
-    ["stack='vdestack,mtu=99999',vnl=null://", 'EINVAL', 'MTU'],
     ["stack='kernel,x=1'", 'EINVAL', 'x'],
     ['stack=null,eth', 'EAFNOSUPPORT', ''],
   ])('refuses %s', async (text, code, word) => {

@@ -165,7 +165,7 @@ describe('texts of addresses', () => {
     ['2001:db8:0:1:1:1:1:1', '2001:db8:0:1:1:1:1:1'],
     ['1:0:0:2:0:0:0:3', '1:0:0:2::3'],
     ['0:0:1::', '0:0:1::'],
-    ['::ffff:10.0.0.1', '::ffff:a00:1'],
+    ['::ffff:10.0.0.1', '::ffff:10.0.0.1'],
   ])('%s is written %s', (text, canonical) => {
     expect(formatIp(parseIp(text)!)).toBe(canonical);
   });

@@ -4,16 +4,18 @@
  *     node stack-worker.js traffic CARRIER   two stacks on a hub; ping, TCP on port 80, both families
  *     node stack-worker.js many COUNT        opens COUNT stacks on one hub
  *     node stack-worker.js churn             opens and closes stacks; descriptors before and after
+ *     node stack-worker.js library           what programs do on two stacks in user space
  *     node stack-worker.js hold VNL          opens two stacks, prints the broker's pid, waits to be killed
  *
  * The result is one line of JSON.
  */
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { check } from '../../runtime/errno.ts';
 import { createIothHost, type IothHost } from '../../runtime/ioth/host.ts';
 import { newStackFromConfig } from '../../runtime/ioth/newstack.ts';
-import { parseIp } from '../../runtime/ioth/netlink/index.ts';
+import { inetAddress, makeReply, newStackc, parseIp, serveUdp } from '../../runtime/ioth/index.ts';
 import { AF, SOCK, type Stack } from '../../runtime/ioth/stack.ts';
 import { native } from '../../runtime/native.ts';
 
@@ -137,6 +139,31 @@ async function churn(host: IothHost): Promise<unknown> {
   return { counts };
 }
 
+async function library(host: IothHost): Promise<unknown> {
+  const [a, b] = await Promise.all(
+    [1, 2].map((n) => newStackc(`stack=lwip,vnl=hub://,eth,ip=10.0.0.${n}/24,dns=10.0.0.2`, host)),
+  );
+  const site = b!.http.createServer((request, response) => response.end(request.socket.remoteAddress));
+  await once(site.listen(80, '10.0.0.2'), 'listening');
+  const named = b!.msocket(AF.INET, SOCK.DGRAM);
+  named.bind(inetAddress('10.0.0.2', 53));
+  void serveUdp(named, (query) => {
+    const reply = makeReply(query);
+    reply.answers.push({ name: query.questions[0]!.name, type: 'A', ttl: 1, address: '10.0.0.2' });
+    return reply;
+  });
+  const text = await (await a!.fetch('http://www.test/')).text();
+  const echo = b!.dgram.createSocket('udp4', (message, { port, address }) =>
+    echo.send(message, port, address),
+  );
+  await once(echo.bind(7), 'listening');
+  const asking = a!.dgram.createSocket('udp4');
+  asking.send('echo', 7, '10.0.0.2');
+  const [said] = (await once(asking, 'message')) as [Buffer];
+  await Promise.all([a!.close(), b!.close()]);
+  return { text, said: said.toString() };
+}
+
 async function hold(host: IothHost, vnl: string): Promise<unknown> {
   await open(host, `vnl=${vnl},ip=10.0.0.1`);
   await open(host, `vnl=${vnl},ip=10.0.0.2`);
@@ -150,6 +177,7 @@ async function main([command, argument = '']: string[]): Promise<void> {
     traffic: () => traffic(host, argument),
     many: () => many(host, Number(argument)),
     churn: () => churn(host),
+    library: () => library(host),
     hold: () => hold(host, argument),
   };
   const result = await commands[command ?? '']!();

@@ -137,6 +137,24 @@ class StackObject : public Napi::ObjectWrap<StackObject> {
   std::unique_ptr<Stack> stack_;
 };
 
+// identify(fd, out): the id of the socket that a descriptor of this process is; its kind goes to `out`.
+Napi::Value Identify(const Napi::CallbackInfo& info) {
+  LwipState* state = state_of(info);
+  if (!state->host || state->stacks == 0) return number(info.Env(), 0);
+  auto out = info[1].As<Napi::Int32Array>();
+  double id = 0;
+  state->pump->call([&] {
+    const Sock* sock = state->host->identify(integer(info[0]));
+    if (sock == nullptr) return 0;
+    id = static_cast<double>(sock->id());
+    out[0] = sock->domain();
+    out[1] = sock->type();
+    out[2] = sock->protocol();
+    return 0;
+  });
+  return number(info.Env(), id);
+}
+
 // open(pidfd, fd, out): a copy of a guest's descriptor, when it is a socket of ours. Its number and kind go to `out`.
 Napi::Value Open(const Napi::CallbackInfo& info) {
   LwipState* state = state_of(info);
@@ -179,6 +197,13 @@ Napi::Value Shutdown(const Napi::CallbackInfo& info) {
 
 Napi::Value Name(const Napi::CallbackInfo& info) {
   return with_sock(info, [&](Sock* sock) { return sock->name(info[1].ToBoolean().Value(), bytes(info[2]).data()); });
+}
+
+// device(id, request, ifreq): netdevice(7) on the stack of a socket.
+Napi::Value Device(const Napi::CallbackInfo& info) {
+  return with_sock(info, [&](Sock* sock) {
+    return lwip::device_request(&sock->stack(), info[1].As<Napi::Number>().Uint32Value(), bytes(info[2]));
+  });
 }
 
 Napi::Value SetOption(const Napi::CallbackInfo& info) {
@@ -302,11 +327,13 @@ void init_lwip(Napi::Env env, Napi::Object exports, net::Pump* pump) {
     calls.Set(name, Napi::Function::New(env, function, name, state));
   };
   add("open", Open);
+  add("identify", Identify);
   add("bind", Bind);
   add("connect", Connect);
   add("listen", Listen);
   add("shutdown", Shutdown);
   add("name", Name);
+  add("device", Device);
   add("setOption", SetOption);
   add("getOption", GetOption);
   add("finishReset", FinishReset);

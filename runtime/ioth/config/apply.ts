@@ -197,6 +197,7 @@ async function applyInterface(stack: Stack, config: InterfaceConfig, options: Ap
   return done | (isStatic(config) ? CONFIGURED.STATIC : 0) | (config.eth ? CONFIGURED.ETH : 0);
 }
 
+/** How a configuration is applied. */
 export interface ApplyOptions {
   /** The interface that is meant where the configuration names none; vde0 by default. */
   fallback?: string;

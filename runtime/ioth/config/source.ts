@@ -11,10 +11,18 @@ export interface Timing {
   routerTry: number;
   routerTries: number;
   /**
-   * Between two ARP probes of an offered address, of which there are three (RFC 5227 §2.1.1). The RFC has 1 to 2 s; on a
-   * virtual network an owner answers at once, and a program waits for its address.
+   * Before the first ARP probe of an offered address at most, between two of the three probes at least and at most, and
+   * after the last (RFC 5227 §1.1: PROBE_WAIT, PROBE_MIN, PROBE_MAX, ANNOUNCE_WAIT). The RFC has seconds
+   * ({@link RFC5227}); on a virtual network an owner answers at once, and a program waits for its address.
    */
-  probe: number;
+  probeWait: number;
+  probeMin: number;
+  probeMax: number;
+  announceWait: number;
+  /** Between the two announcements of an address. */
+  announceInterval: number;
+  /** A second conflict about an address within this time makes the client give it up (DEFEND_INTERVAL). */
+  defend: number;
   /** After a declined address, before the next attempt (RFC 2131 §3.1.5). */
   declined: number;
   /** Shortest time between two tries to renew a lease (RFC 2131 §4.4.5). */
@@ -30,11 +38,26 @@ export const TIMING: Readonly<Timing> = {
   dhcpTries: 3,
   routerTry: 1000,
   routerTries: 3,
-  probe: 200,
+  probeWait: 0,
+  probeMin: 200,
+  probeMax: 200,
+  announceWait: 200,
+  announceInterval: 2000,
+  defend: 10_000,
   declined: 10_000,
   renewal: 60_000,
   second: 1000,
   duplicates: 3000,
+};
+
+/** The waits of RFC 5227 §1.1, for networks with slow or sleeping hosts: `config('dhcp', { timing: RFC5227 })`. */
+export const RFC5227: Readonly<Partial<Timing>> = {
+  probeWait: 1000,
+  probeMin: 1000,
+  probeMax: 2000,
+  announceWait: 2000,
+  announceInterval: 2000,
+  defend: 10_000,
 };
 
 /** The interface that is configured. */

@@ -44,6 +44,7 @@ const EAI_TEXT: Record<EaiName, string> = {
   SERVICE: 'service not known for this socket type',
 };
 
+/** What getaddrinfo(3) and getnameinfo(3) fail with: `code` is one of the EAI names. */
 export class AddrInfoError extends Error {
   /** `EAI_NONAME`, … */
   readonly code: `EAI_${EaiName}`;

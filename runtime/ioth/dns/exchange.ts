@@ -10,7 +10,7 @@ import { WireError } from '../netlink/wire.ts';
 import { Timeout } from '../time.ts';
 
 /** Makes sockets; a stack does. */
-export type SocketSource = Pick<Stack, 'socket'>;
+export type SocketSource = Pick<Stack, 'socket' | 'emulated'>;
 
 /** After so many queries a server is asked from another port, so that guessing it is of little use (RFC 5452). */
 const QUERIES_PER_PORT = 64;

@@ -26,12 +26,14 @@ export const UDP_SIZE = 512;
 export const EDNS_SIZE = 1232;
 const MAX_MESSAGE = 0xffff;
 
+/** What is asked (RFC 1035 §4.1.2). */
 export interface DnsQuestion {
   name: string;
   type: RecordType;
   class?: number;
 }
 
+/** A query or its reply (RFC 1035 §4). */
 export interface DnsMessage {
   id: number;
   /** A mask of {@link FLAG}. */

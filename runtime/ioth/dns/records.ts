@@ -9,6 +9,7 @@ import { type NamePlaces, readName, writeName } from './name.ts';
 export const TYPES = {
   A: 1, NS: 2, CNAME: 5, SOA: 6, NULL: 10, PTR: 12, MX: 15, TXT: 16, AAAA: 28, SRV: 33, OPT: 41, AXFR: 252, ANY: 255,
 } as const; // prettier-ignore
+/** Types of records that are understood, and ANY. */
 export type RecordType = keyof typeof TYPES | `TYPE${number}`;
 
 const NAMES = new Map<number, RecordType>(

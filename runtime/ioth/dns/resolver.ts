@@ -11,6 +11,7 @@ import { type DnsMessage, FLAG, RCODE, makeQuery } from './message.ts';
 import { nameLabels, sameName } from './name.ts';
 import type { DnsRecord, RecordType } from './records.ts';
 
+/** Whom a {@link Resolver} asks. */
 export interface ResolverOptions {
   /** A resolv.conf(5), or only a list of servers; a function is asked again for each query. */
   conf?: string | ResolvConf | (() => string | undefined);
@@ -18,6 +19,7 @@ export interface ResolverOptions {
   hosts?: string;
 }
 
+/** How one query is made. */
 export interface QueryOptions {
   signal?: AbortSignal;
   /** Whether the search list is used for names that want it (the default). */
@@ -49,6 +51,7 @@ function follow(reply: DnsMessage, name: string, type: RecordType): { records: D
   return { records: [] };
 }
 
+/** Asks name servers through the sockets of a stack, as resolv.conf(5) says (iothdns). */
 export class Resolver {
   readonly #exchange: Exchange;
   readonly #hosts: Hosts;

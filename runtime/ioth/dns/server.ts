@@ -20,6 +20,7 @@ export type DnsHandler = (
   client: DnsClient,
 ) => DnsMessage | undefined | Promise<DnsMessage | undefined>;
 
+/** How {@link serveUdp} and {@link serveTcp} serve. */
 export interface ServeOptions {
   /** Ends serving. */
   signal?: AbortSignal;

@@ -47,10 +47,13 @@ function longestZeros(groups: number[]): [number, number] {
   return best;
 }
 
-/** The usual text of an address (RFC 5952). */
+/** The usual text of an address (RFC 5952); IPv4 in IPv6 with dots. */
 export function formatIp({ family, bytes }: IpAddress): string {
   if (family === AF.INET) return [...bytes].join('.');
   const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0));
+  // As inet_ntop(3).
+  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff)
+    return `::ffff:${bytes.subarray(12, 16).join('.')}`;
   const text = (part: number[]): string => part.map((g) => g.toString(16)).join(':');
   const [start, end] = longestZeros(groups);
   return start < 0 ? text(groups) : `${text(groups.slice(0, start))}::${text(groups.slice(end))}`;

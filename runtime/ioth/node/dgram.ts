@@ -4,6 +4,7 @@ import net from 'node:net';
 import { SOCK } from '../stack.ts';
 import { inetAddress } from '../socket/address.ts';
 import type { NodeContext } from './context.ts';
+import { emulateDatagrams } from './datagram-handle.ts';
 import { closeFd, openBound } from './open.ts';
 
 interface BindArguments {
@@ -35,6 +36,11 @@ export function createSocket(
     { ...options, lookup: context.lookup as NonNullable<dgram.SocketOptions['lookup']> },
     listener,
   );
+  context.track(socket);
+  if (context.source.emulated) {
+    emulateDatagrams(context.source, socket, options.type);
+    return socket;
+  }
   const bind = socket.bind.bind(socket) as (options: { fd: number }) => dgram.Socket;
   const wildcard = options.type === 'udp6' ? '::' : '0.0.0.0';
   const settings = { reuse: options.reuseAddr ?? false, v6only: options.ipv6Only ?? false };
@@ -70,7 +76,6 @@ export function createSocket(
     }
     return socket;
   };
-  context.track(socket);
   return Object.assign(socket, { bind: replacement });
 }
 

@@ -1,15 +1,14 @@
 /** node:net on a stack: real net.Socket and net.Server objects, whose descriptors are the stack's. */
 import net from 'node:net';
+import { check } from '../../errno.ts';
 import { AF, SOCK } from '../stack.ts';
 import { inetAddress } from '../socket/address.ts';
+import { callsOf } from '../socket/calls.ts';
 import type { NodeContext } from './context.ts';
 import { openBound, openFd, reachable } from './open.ts';
+import { type StreamHandle, equipServer, newEmulatedSocket, openEmulated } from './stream-handle.ts';
 
-/** The handle of libuv below a net.Socket; it takes a descriptor that is not connected yet. */
-interface TcpHandle {
-  open(fd: number): number;
-}
-
+/** As of net.connect, without paths. */
 export type ConnectOptions = net.TcpNetConnectOpts & Omit<net.SocketConstructorOpts, 'fd'>;
 
 function connectArguments(args: unknown[]): { options: ConnectOptions; listener?: () => void } {
@@ -26,10 +25,10 @@ function connectArguments(args: unknown[]): { options: ConnectOptions; listener?
 
 /** Gives the socket, which is about to connect, a descriptor of the stack for an address of `family` (4 or 6). */
 function adopt(context: NodeContext, socket: net.Socket, family: number): void {
-  const handle = (socket as unknown as { _handle: TcpHandle | null })._handle;
+  const handle = (socket as unknown as { _handle: StreamHandle | null })._handle;
   if (handle === null) return; // it was destroyed meanwhile
   const fd = openFd(context.source, family === 6 ? AF.INET6 : AF.INET, SOCK.STREAM);
-  const error = handle.open(fd);
+  const error = context.source.emulated ? openEmulated(handle, fd) : handle.open(fd);
   if (error !== 0) throw new Error(`cannot use descriptor ${fd} (${error})`);
 }
 
@@ -37,7 +36,7 @@ function adopt(context: NodeContext, socket: net.Socket, family: number): void {
 export function connect(context: NodeContext, ...args: unknown[]): net.Socket {
   const { options, listener } = connectArguments(args);
   const host = options.host ?? 'localhost';
-  const socket = new net.Socket(options);
+  const socket = context.source.emulated ? newEmulatedSocket(options) : new net.Socket(options);
   context.track(socket);
   const lookup: net.TcpNetConnectOpts['lookup'] = (name, wanted, done) => {
     context.lookup(name, { ...wanted, all: true }, (error, found) => {
@@ -63,6 +62,9 @@ export function connect(context: NodeContext, ...args: unknown[]): net.Socket {
   }
   return socket;
 }
+
+/** Of Node. */
+const BACKLOG = 511;
 
 interface ListenArguments {
   options: net.ListenOptions & { fd?: number };
@@ -107,7 +109,12 @@ export function attachServer<S extends net.Server>(context: NodeContext, server:
   const start = ({ options, backlog }: ListenArguments, host: string | undefined): void => {
     try {
       const signal = options.signal ? { signal: options.signal } : {};
-      listen({ fd: open(options, host), ...signal }, backlog ?? 511);
+      const fd = open(options, host);
+      const { emulated } = context.source;
+      // Node's own listen(2) on an emulated socket just sets the backlog.
+      if (emulated) check(callsOf(fd).listen(backlog ?? BACKLOG));
+      listen({ fd, ...signal }, backlog ?? BACKLOG);
+      if (emulated) equipServer(server);
     } catch (error) {
       process.nextTick(() => server.emit('error', error));
     }

@@ -2,6 +2,7 @@
 import { Errno } from '../../errno.ts';
 import { native } from '../../native.ts';
 import { type InetAddress, inetAddress, serializeSocketAddress } from '../socket/address.ts';
+import { callsOf } from '../socket/calls.ts';
 import { IPPROTO, IPV6, SO, SOL, SYS } from '../socket/constants.ts';
 import type { SocketSource } from '../dns/exchange.ts';
 import { AF, SOCK } from '../stack.ts';
@@ -56,11 +57,12 @@ export function openBound(
   const name = serializeSocketAddress(address);
   try {
     return openFd(source, address.family, type, (fd) => {
+      const calls = callsOf(fd);
       const set = (level: number, option: number, value: number): void =>
-        must(native().syscall(SYS.SETSOCKOPT, fd, level, option, int(value), 4));
+        must(calls.setOption(level, option, int(value)));
       if (options.reuse) set(SOL.SOCKET, SO.REUSEADDR, 1);
       if (address.family === AF.INET6) set(IPPROTO.IPV6, IPV6.V6ONLY, options.v6only ? 1 : 0);
-      must(native().syscall(SYS.BIND, fd, name, name.length));
+      must(calls.bind(name));
     });
   } catch (error) {
     throw bindError(error, address);
@@ -72,9 +74,7 @@ export function reachable(source: SocketSource, address: string): boolean {
   try {
     const name = serializeSocketAddress(inetAddress(address, 9));
     const { family } = inetAddress(address, 9);
-    const fd = openFd(source, family, SOCK.DGRAM, (each) =>
-      must(native().syscall(SYS.CONNECT, each, name, name.length)),
-    );
+    const fd = openFd(source, family, SOCK.DGRAM, (each) => must(callsOf(each).connect(name)));
     closeFd(fd);
     return true;
   } catch {

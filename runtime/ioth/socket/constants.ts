@@ -21,7 +21,7 @@ export const IP = {
 } as const;
 /** Options of level IPPROTO.IPV6 (ipv6(7)). */
 export const IPV6 = {
-  CHECKSUM: 7, UNICAST_HOPS: 16, MULTICAST_IF: 17, MULTICAST_HOPS: 18, MULTICAST_LOOP: 19, JOIN_GROUP: 20, V6ONLY: 26,
+  CHECKSUM: 7, UNICAST_HOPS: 16, MULTICAST_IF: 17, MULTICAST_HOPS: 18, MULTICAST_LOOP: 19, JOIN_GROUP: 20, LEAVE_GROUP: 21, V6ONLY: 26,
   RECVPKTINFO: 49, PKTINFO: 50, RECVHOPLIMIT: 51, HOPLIMIT: 52,
 } as const; // prettier-ignore
 /** Options of level IPPROTO.TCP (tcp(7)). */
@@ -43,6 +43,6 @@ export const F = { GETFD: 1, SETFD: 2, GETFL: 3, SETFL: 4 } as const;
 
 /** System calls, by their number on x86-64. */
 export const SYS = {
-  CLOSE: 3, IOCTL: 16, CONNECT: 42, SHUTDOWN: 48, BIND: 49, LISTEN: 50, GETSOCKNAME: 51, GETPEERNAME: 52,
+  CLOSE: 3, IOCTL: 16, SOCKET: 41, CONNECT: 42, SHUTDOWN: 48, BIND: 49, LISTEN: 50, GETSOCKNAME: 51, GETPEERNAME: 52,
   SETSOCKOPT: 54, GETSOCKOPT: 55, FCNTL: 72, ACCEPT4: 288,
 } as const; // prettier-ignore

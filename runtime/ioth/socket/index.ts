@@ -9,12 +9,12 @@ export {
 export { F, IP, IPPROTO, IPV6, MSG, SHUT, SO, SOL, TCP } from './constants.ts';
 export type { ControlMessage } from './control.ts';
 export type { CallOptions } from './queue.ts';
+export { Socket } from './socket.ts';
 export {
   type IncomingMessage,
   type OutgoingMessage,
   type ReceiveOptions,
   type SendOptions,
-  Socket,
   type SocketOwner,
   truncated,
-} from './socket.ts';
+} from './types.ts';

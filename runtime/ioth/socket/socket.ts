@@ -6,52 +6,21 @@ import { Errno } from '../../errno.ts';
 import { native } from '../../native.ts';
 import { SOCK } from '../stack.ts';
 import { ADDRESS_ROOM, type SocketAddress, parseSocketAddress, serializeSocketAddress } from './address.ts';
+import { type SocketCalls, callsOf } from './calls.ts';
 import { SO, SOL, SYS } from './constants.ts';
-import { type ControlMessage, parseControl, serializeControl } from './control.ts';
+import { parseControl, serializeControl } from './control.ts';
 import { type CallOptions, CallQueue, failed } from './queue.ts';
+import type { IncomingMessage, OutgoingMessage, ReceiveOptions, SendOptions, SocketOwner } from './types.ts';
 
 /** Room for control messages that {@link Socket.recvmsg} makes unless told otherwise, in bytes. */
 const CONTROL_ROOM = 1024;
 const EINPROGRESS = -115;
 const EAGAIN = -11;
-const MSG_TRUNC = 0x20;
-
-export interface SendOptions extends CallOptions {
-  /** Of {@link MSG}. */
-  flags?: number;
-}
-export interface ReceiveOptions extends CallOptions {
-  flags?: number;
-}
-
-/** What {@link Socket.sendmsg} sends. */
-export interface OutgoingMessage {
-  data: Uint8Array | readonly Uint8Array[];
-  address?: SocketAddress;
-  control?: readonly ControlMessage[];
-}
-
-/** What {@link Socket.recvmsg} received. */
-export interface IncomingMessage {
-  data: Buffer;
-  /** Absent on a connected stream. */
-  address?: SocketAddress;
-  control: ControlMessage[];
-  /** Of {@link MSG}: TRUNC where the datagram was longer than the room for it. */
-  flags: number;
-}
-
-/** Makes one socket tell where it is when it is closed. */
-export interface SocketOwner {
-  /** Called once, before the descriptor is closed or handed on. */
-  onClose?: (socket: Socket) => void;
-  /** Called for each socket that {@link Socket.accept} makes. */
-  onAccept?: (socket: Socket) => void;
-}
 
 const bytesOf = (data: string | Uint8Array): Uint8Array =>
   typeof data === 'string' ? Buffer.from(data) : data;
 
+/** A socket of a stack; see IothStack.msocket. */
 export class Socket {
   /** The descriptor; -1 after close() and release(). */
   fd: number;
@@ -59,6 +28,7 @@ export class Socket {
   /** SOCK_STREAM, SOCK_DGRAM, … without flags. */
   readonly type: number;
   readonly protocol: number;
+  readonly #calls: SocketCalls;
   readonly #queue: CallQueue;
   readonly #owner: SocketOwner;
 
@@ -68,13 +38,14 @@ export class Socket {
     this.domain = domain;
     this.type = type & SOCK.TYPE_MASK;
     this.protocol = protocol;
+    this.#calls = callsOf(fd);
     this.#queue = new CallQueue(fd);
     this.#owner = owner;
   }
 
   bind(address: SocketAddress): void {
     const name = serializeSocketAddress(address);
-    this.#call('bind', SYS.BIND, name, name.length);
+    this.#call('bind', (calls) => calls.bind(name));
   }
 
   /** Connects; a datagram socket only notes its peer. When it is called off, only close() is of use any more. */
@@ -87,7 +58,7 @@ export class Socket {
       () => {
         if (started) return this.#connectResult();
         started = true;
-        const result = native().syscall(SYS.CONNECT, this.#open(), name, name.length);
+        const result = this.#open().connect(name);
         return result === EINPROGRESS ? EAGAIN : result;
       },
       options,
@@ -95,20 +66,14 @@ export class Socket {
   }
 
   listen(backlog = 128): void {
-    this.#call('listen', SYS.LISTEN, backlog);
+    this.#call('listen', (calls) => calls.listen(backlog));
   }
 
   /** The next connection, with the address of its peer. */
   async accept(options: CallOptions = {}): Promise<{ socket: Socket; address?: SocketAddress }> {
     const name = new Uint8Array(ADDRESS_ROOM);
-    const length = Uint32Array.of(ADDRESS_ROOM);
-    const flags = SOCK.NONBLOCK | SOCK.CLOEXEC;
-    const fd = await this.#queue.run(
-      'read',
-      'accept',
-      () => native().syscall(SYS.ACCEPT4, this.#open(), name, new Uint8Array(length.buffer), flags),
-      options,
-    );
+    const length = new Uint32Array(1);
+    const fd = await this.#queue.run('read', 'accept', () => this.#open().accept(name, length), options);
     const socket = new Socket(fd, this.domain, this.type, this.protocol, this.#owner);
     this.#owner.onAccept?.(socket);
     const address = parseSocketAddress(name.subarray(0, length[0]));
@@ -189,9 +154,8 @@ export class Socket {
   /** The value of an option: its bytes, at most `size` of them. */
   getsockopt(level: number, option: number, size = 4): Buffer {
     const value = Buffer.alloc(size);
-    const length = Uint32Array.of(size);
-    this.#call('getsockopt', SYS.GETSOCKOPT, level, option, value, new Uint8Array(length.buffer));
-    return value.subarray(0, length[0]);
+    const length = this.#call('getsockopt', (calls) => calls.getOption(level, option, value));
+    return value.subarray(0, length);
   }
 
   /** Sets an option; a number stands for an int. */
@@ -200,28 +164,28 @@ export class Socket {
       typeof value === 'string' || value instanceof Uint8Array
         ? bytesOf(value)
         : new Uint8Array(Int32Array.of(Number(value)).buffer);
-    this.#call('setsockopt', SYS.SETSOCKOPT, level, option, bytes, bytes.length);
+    this.#call('setsockopt', (calls) => calls.setOption(level, option, bytes));
   }
 
   shutdown(how: number): void {
-    this.#call('shutdown', SYS.SHUTDOWN, how);
+    this.#call('shutdown', (calls) => calls.shutdown(how));
   }
 
   /** ioctl(2); `argument` is a number, or memory that the call reads and writes. */
   ioctl(request: number, argument: number | Uint8Array = 0): number {
-    return this.#call('ioctl', SYS.IOCTL, request, argument);
+    return this.#call('ioctl', (calls) => calls.ioctl(request, argument));
   }
 
   fcntl(command: number, argument = 0): number {
-    return this.#call('fcntl', SYS.FCNTL, command, argument);
+    return this.#call('fcntl', () => native().syscall(SYS.FCNTL, this.fd, command, argument));
   }
 
   getsockname(): SocketAddress {
-    return this.#name('getsockname', SYS.GETSOCKNAME);
+    return this.#name('getsockname', false);
   }
 
   getpeername(): SocketAddress {
-    return this.#name('getpeername', SYS.GETPEERNAME);
+    return this.#name('getpeername', true);
   }
 
   /** Closes the socket; calls that wait fail with `error` (ECANCELED unless told otherwise). Idempotent. */
@@ -232,7 +196,8 @@ export class Socket {
 
   /** Gives the descriptor away: whoever gets it closes it, and this object is of no use any more. */
   release(error: Error = new Errno('ECANCELED', 'the socket was handed on')): number {
-    const fd = this.#open();
+    this.#open();
+    const { fd } = this;
     this.#owner.onClose?.(this);
     this.#queue.end(error);
     this.fd = -1;
@@ -255,13 +220,13 @@ export class Socket {
     this.close();
   }
 
-  #open(): number {
+  #open(): SocketCalls {
     if (this.fd < 0) throw new Errno('EBADF', 'the socket is closed');
-    return this.fd;
+    return this.#calls;
   }
 
-  #call(what: string, nr: number, ...args: (number | Uint8Array)[]): number {
-    const result = native().syscall(nr, this.#open(), ...args);
+  #call(what: string, use: (calls: SocketCalls) => number): number {
+    const result = use(this.#open());
     if (result < 0) throw failed(what, result);
     return result;
   }
@@ -277,13 +242,8 @@ export class Socket {
     name: Uint8Array | null,
     control: Uint8Array | null,
   ): Promise<number> {
-    this.#open();
-    return this.#queue.run(
-      'write',
-      what,
-      () => native().sendMessage(this.fd, data, flags, name, control),
-      options,
-    );
+    const calls = this.#open();
+    return this.#queue.run('write', what, () => calls.send(data, flags, name, control), options);
   }
 
   async #receive(
@@ -294,24 +254,15 @@ export class Socket {
     control: Uint8Array | null,
     lengths: Int32Array,
   ): Promise<number> {
-    this.#open();
-    return this.#queue.run(
-      'read',
-      what,
-      () => native().receiveMessage(this.fd, data, flags, name, control, lengths),
-      options,
-    );
+    const calls = this.#open();
+    return this.#queue.run('read', what, () => calls.receive(data, flags, name, control, lengths), options);
   }
 
-  #name(what: string, nr: number): SocketAddress {
+  #name(what: string, peer: boolean): SocketAddress {
     const name = new Uint8Array(ADDRESS_ROOM);
-    const length = Uint32Array.of(ADDRESS_ROOM);
-    this.#call(what, nr, name, new Uint8Array(length.buffer));
-    const address = parseSocketAddress(name.subarray(0, length[0]));
+    const length = this.#call(what, (calls) => calls.name(peer, name));
+    const address = parseSocketAddress(name.subarray(0, length));
     if (address === undefined) throw new Errno('ENOTCONN', `${what}: no address`);
     return address;
   }
 }
-
-/** True where a received message was longer than the room for it. */
-export const truncated = ({ flags }: IncomingMessage): boolean => (flags & MSG_TRUNC) !== 0;

@@ -28,6 +28,7 @@ const PATIENCE_MS = 3000;
 /** Closes a descriptor of the supervisor. */
 export const closeFd = (fd: number): void => void native().syscall(SYS_CLOSE, fd);
 
+/** The process that makes the namespaces, links and sockets of stacks of the kernel. */
 export class Broker {
   /** Its process id; /proc/PID/task/TID/net is a stack's /proc/net. */
   readonly pid: number;

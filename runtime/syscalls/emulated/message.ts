@@ -1,5 +1,6 @@
 /** struct msghdr, iovec and cmsghdr in guest memory (cmsg(3)). */
 import { Errno } from '../../errno.ts';
+import type { Control } from '../../ioth/lwip/meta.ts';
 import type { Call } from '../../vm/call.ts';
 
 export const MSGHDR_SIZE = 56;
@@ -71,13 +72,6 @@ export function scatter(call: Call, header: MessageHeader, bytes: Uint8Array): v
     if (part.length > 0) call.write(at, part);
     done += part.length;
   }
-}
-
-/** A control message. */
-export interface Control {
-  level: number;
-  type: number;
-  data: Buffer;
 }
 
 const ALIGN = 8;

@@ -1,9 +1,7 @@
 /** sendto, recvfrom, sendmsg, recvmsg, sendmmsg and recvmmsg on sockets that are not the kernel's. */
 import { Errno, check } from '../../errno.ts';
-import { native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
 import { PASS, type Answer, type Outcome } from '../outcome.ts';
-import { SYS } from '../table.ts';
 import { readAddress, writeAddress } from './address.ts';
 import { EAGAIN, receiveTimeout } from './connection.ts';
 import { readable } from './events.ts';
@@ -18,12 +16,12 @@ import {
   writeMessageHeader,
   type MessageHeader,
 } from './message.ts';
-import { controlsOf, metaFor, newMeta, peerOf } from './meta.ts';
+import { controlsOf, metaFor } from '../../ioth/lwip/meta.ts';
+import { type Received, sendNow, senderOf, takeNow } from '../../ioth/lwip/transfer.ts';
 import {
   emulated,
   isNetlink,
   isStream,
-  lwip,
   nonBlocking,
   type EmulatedSocket,
   type SocketHandler,
@@ -34,7 +32,6 @@ const MSG_CTRUNC = 8;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const MSG_ERRQUEUE = 0x2000;
-const MSG_NOSIGNAL = 0x4000;
 const MSG_WAITFORONE = 0x10000;
 const MMSGHDR_SIZE = 64;
 const MOST_MESSAGES = 1024;
@@ -52,8 +49,7 @@ function send(
   flags: number,
 ): number | Promise<number> {
   if ((flags & MSG_OOB) !== 0) throw new Errno('EOPNOTSUPP');
-  const once = (): number =>
-    isStream(socket) ? sendStream(socket, bytes, flags) : lwip().send(socket.id, bytes, meta);
+  const once = (): number => sendNow(socket, bytes, meta, flags);
   const now = once();
   if (now !== EAGAIN) return check(now);
   if ((flags & MSG_DONTWAIT) !== 0 || nonBlocking(socket)) throw new Errno('EAGAIN');
@@ -67,12 +63,6 @@ async function sendLater(once: () => number, signal: AbortSignal): Promise<numbe
     const result = once();
     if (result !== EAGAIN) return check(result);
   }
-}
-
-/** An address in a call on a connected stream is ignored (tcp(7)). */
-function sendStream({ fd }: EmulatedSocket, bytes: Buffer, flags: number): number {
-  const quiet = (flags & ~MSG_OOB) | MSG_DONTWAIT | MSG_NOSIGNAL;
-  return native().syscall(SYS.sendto, fd, bytes, bytes.length, quiet, null, 0);
 }
 
 const sendto: SocketHandler = (call, socket) => {
@@ -127,29 +117,6 @@ function writeLength(call: Call, at: number, length: number): void {
 
 // -- Receiving --------------------------------------------------------------------------------------------
 
-interface Received {
-  /** What fits into the room that the guest has. */
-  bytes: Buffer;
-  /** Length of the whole message. */
-  length: number;
-  meta: Buffer;
-}
-
-const LARGEST = 1 << 17;
-const scratch = Buffer.allocUnsafe(LARGEST);
-
-/** Takes a message if one is there. */
-function take(socket: EmulatedSocket, room: number, flags: number): Received | undefined {
-  const meta = newMeta();
-  const into = scratch.subarray(0, Math.min(room, LARGEST));
-  const length = isStream(socket)
-    ? native().syscall(SYS.recvfrom, socket.fd, into, into.length, flags | MSG_DONTWAIT, null, null)
-    : lwip().receive(socket.fd, into, flags, meta);
-  if (length === EAGAIN) return undefined;
-  check(length);
-  return { bytes: into.subarray(0, Math.min(length, into.length)), length, meta };
-}
-
 /** Receives a message and hands it to `use`; a promise only where the caller waits. */
 function receive(
   call: Call,
@@ -160,7 +127,7 @@ function receive(
 ): Answer {
   if ((flags & MSG_ERRQUEUE) !== 0) throw new Errno('EAGAIN');
   if ((flags & MSG_OOB) !== 0) throw new Errno(isStream(socket) ? 'EINVAL' : 'EOPNOTSUPP');
-  const now = take(socket, room, flags);
+  const now = takeNow(socket, room, flags);
   if (now) return use(now);
   if ((flags & MSG_DONTWAIT) !== 0 || nonBlocking(socket)) throw new Errno('EAGAIN');
   return receiveLater(call, socket, room, flags, use);
@@ -176,19 +143,9 @@ async function receiveLater(
   const timeout = receiveTimeout(socket);
   for (;;) {
     if (!(await readable(socket.fd, call.signal, timeout))) throw new Errno('EAGAIN');
-    const received = take(socket, room, flags);
+    const received = takeNow(socket, room, flags);
     if (received) return use(received);
   }
-}
-
-/** The sender of a message, as a sockaddr. */
-function senderOf(socket: EmulatedSocket, { meta }: Received): Uint8Array {
-  if (isStream(socket)) return new Uint8Array(0);
-  const peer = peerOf(meta);
-  if (peer.length > 0) return peer;
-  const name = new Uint8Array(128);
-  const length = lwip().name(socket.id, true, name);
-  return name.subarray(0, Math.max(0, length));
 }
 
 const resultOf = ({ bytes, length }: Received, flags: number): number =>

@@ -1,13 +1,7 @@
 /** getsockopt(2) and setsockopt(2) on sockets that are not the kernel's. */
-import { Errno, check } from '../../errno.ts';
-
-import { native } from '../../native.ts';
-import { SYS } from '../table.ts';
-import { type OptionSpec, specOf } from './option-table.ts';
-import { emulated, lwip, type EmulatedSocket, type SocketHandler } from './socket.ts';
-
-/** Longest value that is taken; the rest of a longer one is ignored, as by the kernel. */
-const LONGEST = 1024;
+import { Errno } from '../../errno.ts';
+import { LONGEST_OPTION, getOption, setOption } from '../../ioth/lwip/options.ts';
+import { emulated, type SocketHandler } from './socket.ts';
 
 function int(value: number): Buffer {
   const bytes = Buffer.alloc(4);
@@ -15,72 +9,17 @@ function int(value: number): Buffer {
   return bytes;
 }
 
-/** What an option tells that follows from the kind of the socket; undefined for others. */
-function fixed(socket: EmulatedSocket, spec: OptionSpec): number | undefined {
-  switch (spec.fixed) {
-    case 'domain':
-      return socket.domain;
-    case 'type':
-      return socket.type;
-    case 'protocol':
-      return socket.protocol;
-    default:
-      return undefined;
-  }
-}
-
-/** The option of the socket, or ENOPROTOOPT. */
-function find(socket: EmulatedSocket, level: number, name: number): OptionSpec {
-  const spec = specOf(level, name);
-  const wrongFamily = spec?.family !== undefined && spec.family !== socket.domain;
-  const wrongType = spec?.type !== undefined && spec.type !== socket.type;
-  if (!spec || wrongFamily || wrongType) throw new Errno('ENOPROTOOPT');
-  return spec;
-}
-
 const setsockopt: SocketHandler = (call, socket) => {
-  const [level, name, length] = [call.int(1), call.int(2), call.int(4)];
-  if (length < 0) throw new Errno('EINVAL');
-  const spec = find(socket, level, name);
-  if (spec.readOnly) throw new Errno('ENOPROTOOPT');
-  const least = spec.short ? 1 : spec.size;
-  if (length < least) throw new Errno('EINVAL');
-  const given = call.read(call.arg(3), Math.min(length, LONGEST));
-  // One byte does for int options of IP (ip(7)).
-  const value = spec.size === 4 && given.length < 4 ? int(given[0] ?? 0) : given;
-  if (spec.range) {
-    const number = value.readInt32LE(0);
-    if (number < spec.range[0] || number > spec.range[1]) throw new Errno('EINVAL');
-  }
-  const [toLevel, toName, wanted] = spec.rewrite?.(socket, value) ?? [level, name, value];
-  if (spec.native) check(native().syscall(SYS.setsockopt, socket.fd, level, name, value, value.length));
-  return check(lwip().setOption(socket.id, socket.fd, toLevel, toName, wanted));
+  const length = call.int(4);
+  const given = (): Buffer => call.read(call.arg(3), Math.min(length, LONGEST_OPTION));
+  return setOption(socket, call.int(1), call.int(2), length, given);
 };
-
-/** The value of an option, in the form that the guest gets. */
-function valueOf(socket: EmulatedSocket, level: number, name: number, room: number): Buffer {
-  const spec = find(socket, level, name);
-  if (spec.writeOnly) throw new Errno('ENOPROTOOPT');
-  const kind = fixed(socket, spec);
-  if (kind !== undefined) return int(kind);
-  if (spec.native) {
-    const value = Buffer.alloc(Math.max(room, 16));
-    const length = int(Math.min(room, value.length));
-    check(native().syscall(SYS.getsockopt, socket.fd, level, name, value, length));
-    return value.subarray(0, length.readInt32LE(0));
-  }
-  const value = Buffer.alloc(LONGEST);
-  const length = lwip().getOption(socket.id, level, name, value);
-  if (length >= 0) return spec.show?.(value.subarray(0, length)) ?? value.subarray(0, length);
-  if (new Errno(length).code !== 'ENOPROTOOPT') throw new Errno(length);
-  return typeof spec.initial === 'number' ? int(spec.initial) : (spec.initial ?? Buffer.alloc(spec.size));
-}
 
 const getsockopt: SocketHandler = (call, socket) => {
   const [level, name] = [call.int(1), call.int(2)];
   const room = call.read(call.arg(4), 4).readInt32LE(0);
   if (room < 0) throw new Errno('EINVAL');
-  const value = valueOf(socket, level, name, room).subarray(0, room);
+  const value = getOption(socket, level, name, room).subarray(0, room);
   if (value.length > 0) call.write(call.arg(3), value);
   call.write(call.arg(4), int(value.length));
   return 0;

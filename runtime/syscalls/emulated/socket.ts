@@ -2,35 +2,20 @@
  * Sockets that are not the kernel's. Which one a descriptor is, the object itself tells: a copy of it is taken with
  * pidfd_getfd(2) and looked at, so dup, fork, exec and SCM_RIGHTS need no bookkeeping (DESIGN §2.3).
  */
-import { Errno } from '../../errno.ts';
-import { AF, SOCK } from '../../ioth/stack.ts';
-import { native, type NativeLwip } from '../../native.ts';
+import type { EmulatedSocket } from '../../ioth/lwip/socket.ts';
+import { SOCK } from '../../ioth/stack.ts';
+import { native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
 import type { Handler } from '../handler.ts';
 import { PASS, type Answer } from '../outcome.ts';
 import { SYS } from '../table.ts';
 import { remember } from './events.ts';
 
+export { isNetlink, isStream, lwip, type EmulatedSocket } from '../../ioth/lwip/socket.ts';
+
 const F_GETFL = 3;
 
-/** A guest's socket, while one of its calls is answered. */
-export interface EmulatedSocket {
-  readonly id: number;
-  /** A copy of the guest's descriptor. */
-  readonly fd: number;
-  readonly domain: number;
-  readonly type: number;
-  readonly protocol: number;
-}
-
 const found = new Int32Array(4);
-
-/** The addon's part, which exists when a stack does. */
-export function lwip(): NativeLwip {
-  const { lwip: calls } = native();
-  if (!calls) throw new Errno('ENOSYS');
-  return calls;
-}
 
 /** Takes a copy of descriptor `fd` of the caller when it is a socket of ours; the caller of this closes it. */
 export function openSocket(call: Call, fd: number): EmulatedSocket | undefined {
@@ -69,6 +54,3 @@ export function emulated(ours: SocketHandler, others: Handler = () => PASS): Han
 /** Whether the guest has asked not to wait on this descriptor. */
 export const nonBlocking = ({ fd }: EmulatedSocket): boolean =>
   (native().syscall(SYS.fcntl, fd, F_GETFL) & SOCK.NONBLOCK) !== 0;
-
-export const isStream = ({ type }: EmulatedSocket): boolean => type === SOCK.STREAM;
-export const isNetlink = ({ domain }: EmulatedSocket): boolean => domain === AF.NETLINK;

@@ -4,9 +4,10 @@ import { Errno } from '../../../errno.ts';
 import { logger } from '../../../log.ts';
 import { type IpAddress, NetlinkClient } from '../../netlink/index.ts';
 import { AF } from '../../stack.ts';
-import { Alarm, pause, tries } from '../../time.ts';
+import { pause, tries } from '../../time.ts';
+import { LeaseKeeper, type LeaseUser } from '../keeper.ts';
 import type { Interface, Source } from '../source.ts';
-import { announce, taken } from './arp.ts';
+import { AddressGuard, taken } from './arp.ts';
 import { type Channel, exchange, packetChannel, text4, udpChannel } from './channel.ts';
 import { type Lease, type Offer, leaseOf, offerOf } from './lease.ts';
 import {
@@ -22,29 +23,27 @@ const PARAMETERS = [OPTION.SUBNET_MASK, OPTION.ROUTER, OPTION.DNS, OPTION.DOMAIN
 const ip = (bytes: Address4): IpAddress => ({ family: AF.INET, bytes });
 const option16 = (value: number): Uint8Array => Uint8Array.of(value >> 8, value & 0xff);
 
-class Dhcp4Client implements Source {
+class Dhcp4Client implements Source, LeaseUser<Lease> {
   readonly #link: Interface;
-  readonly #life = new AbortController();
-  readonly #alarm = new Alarm();
-  #lease: Lease | undefined;
-  /** When the lease was granted (performance.now()). */
-  #granted = 0;
+  readonly #keeper: LeaseKeeper<Lease>;
+  #guard: AddressGuard | undefined;
   #route: Address4 | undefined;
 
   constructor(link: Interface) {
     this.#link = link;
+    this.#keeper = new LeaseKeeper(link.timing, this, () => link.changed());
   }
 
   get dns(): readonly IpAddress[] {
-    return this.#lease?.dns ?? [];
+    return this.#keeper.lease?.dns ?? [];
   }
 
   get domains(): readonly string[] {
-    return this.#lease?.domains ?? [];
+    return this.#keeper.lease?.domains ?? [];
   }
 
   describe(): string[] {
-    const lease = this.#lease;
+    const { lease } = this.#keeper;
     if (lease === undefined) return ['dhcp: no address'];
     const routers = lease.routers.map((router) => `, router ${text4(router)}`).join('');
     return [
@@ -62,11 +61,11 @@ class Dhcp4Client implements Source {
         if (lease === 'refused') continue;
         if (await taken(this.#link, lease.address, signal)) {
           log.warn(`somebody has ${text4(lease.address)}, which ${text4(lease.server)} offered`);
-          await channel.send(this.#message(TYPE.DECLINE, this.#selection(lease)));
-          await pause(this.#link.timing.declined, signal);
+          await this.#decline(channel, lease, signal);
           continue;
         }
-        await this.#install(lease);
+        await this.install(lease);
+        this.#keeper.keep(lease);
         return true;
       }
       return false;
@@ -76,28 +75,18 @@ class Dhcp4Client implements Source {
   }
 
   async undo(): Promise<void> {
-    const lease = this.#lease;
-    this.#stop();
+    const lease = this.#keeper.stop();
     if (lease === undefined) return;
     // From the address itself, so before it goes (RFC 2131 §4.4.6).
     await this.#release(lease);
-    this.#uninstall();
+    this.uninstall(lease);
+    this.#link.changed();
   }
 
   async close(): Promise<void> {
-    const lease = this.#lease;
-    this.#stop();
+    const lease = this.#keeper.stop();
+    this.#guard?.close();
     if (lease !== undefined) await this.#release(lease);
-  }
-
-  /** Seconds since the lease was granted. */
-  #passed(): number {
-    return (performance.now() - this.#granted) / this.#link.timing.second;
-  }
-
-  #stop(): void {
-    this.#alarm.clear();
-    this.#life.abort(new Errno('ECANCELED', 'DHCP was ended'));
   }
 
   /** One round of DISCOVER and REQUEST. */
@@ -138,12 +127,8 @@ class Dhcp4Client implements Source {
     }; // prettier-ignore
   }
 
-  /** Gives the interface the address, or prolongs it. */
-  async #install(lease: Lease): Promise<void> {
+  install(lease: Lease): Promise<boolean> {
     const { stack, index } = this.#link;
-    const renewed = this.#lease !== undefined;
-    this.#lease = lease;
-    this.#granted = performance.now();
     NetlinkClient.with(stack, (client) => {
       const { seconds } = lease;
       client.addAddress(index, ip(lease.address), lease.prefixLength, {
@@ -153,10 +138,29 @@ class Dhcp4Client implements Source {
       });
       this.#setRoute(client, lease.routers[0]);
     });
-    if (!renewed) await announce(this.#link, lease.address);
-    this.#link.changed();
-    // A lease of no time is renewed too late rather than all the time.
-    this.#alarm.set(Math.max(lease.renewAfter, 1) * this.#link.timing.second, () => void this.#renew());
+    this.#guard ??= new AddressGuard(this.#link, lease.address, () => void this.#conflict(lease));
+    return Promise.resolve(true);
+  }
+
+  /** Somebody else uses the address and does not stop (RFC 5227 §2.4): it is declined, and another asked for. */
+  async #conflict(lease: Lease): Promise<void> {
+    log.warn(`somebody uses ${text4(lease.address)} too`);
+    try {
+      const channel = packetChannel(this.#link);
+      try {
+        await channel.send(this.#message(TYPE.DECLINE, this.#selection(lease)));
+      } finally {
+        channel.close();
+      }
+    } catch (error) {
+      log.debug(`${text4(lease.address)} was not declined: ${(error as Error).message}`);
+    }
+    await this.#keeper.lose();
+  }
+
+  async #decline(channel: Channel, lease: Lease, signal: AbortSignal): Promise<void> {
+    await channel.send(this.#message(TYPE.DECLINE, this.#selection(lease)));
+    await pause(this.#link.timing.declined, signal);
   }
 
   #setRoute(client: NetlinkClient, router: Address4 | undefined): void {
@@ -178,15 +182,13 @@ class Dhcp4Client implements Source {
     quietly(() => client.delRoute({ family: AF.INET, gateway, index: this.#link.index }));
   }
 
-  #uninstall(): void {
-    const lease = this.#lease;
-    if (lease === undefined) return;
-    this.#lease = undefined;
+  uninstall(lease: Lease): void {
+    this.#guard?.close();
+    this.#guard = undefined;
     NetlinkClient.with(this.#link.stack, (client) => {
       this.#dropRoute(client);
       quietly(() => client.delAddress(this.#link.index, ip(lease.address), lease.prefixLength));
     });
-    this.#link.changed();
   }
 
   async #release(lease: Lease): Promise<void> {
@@ -202,53 +204,18 @@ class Dhcp4Client implements Source {
     }
   }
 
-  /** Asks for more time: first its server, later any, and gives the address up at the end (RFC 2131 §4.4.5). */
-  async #renew(): Promise<void> {
-    const lease = this.#lease;
-    if (lease === undefined) return;
-    const passed = this.#passed();
-    if (passed >= lease.seconds) return this.#lost();
-    const rebinding = passed >= lease.rebindAfter;
-    try {
-      const answer = await this.#prolong(lease, rebinding);
-      if (answer === 'refused') return await this.#lost();
-      if (answer !== undefined) return await this.#install(answer);
-    } catch (error) {
-      if (this.#life.signal.aborted) return;
-      log.debug(`renewal of ${text4(lease.address)}: ${(error as Error).message}`);
-    }
-    const next = rebinding ? lease.seconds : lease.rebindAfter;
-    const left = (next - this.#passed()) * this.#link.timing.second;
-    this.#alarm.set(
-      Math.min(Math.max(left / 2, this.#link.timing.renewal), Math.max(left, 0)),
-      () => void this.#renew(),
-    );
-  }
-
-  async #prolong(lease: Lease, rebinding: boolean): Promise<Lease | 'refused' | undefined> {
+  async prolong(lease: Lease, rebinding: boolean, signal: AbortSignal): Promise<Lease | 'lost' | undefined> {
     const channel = udpChannel(this.#link, lease.address, rebinding ? undefined : lease.server);
     try {
       const request = this.#message(TYPE.REQUEST, [], lease.address);
       const accept = (reply: Dhcp4Message): ReturnType<typeof leaseOf> => leaseOf(reply, lease, rebinding);
-      return await tries(1, this.#link.timing.dhcpTry, this.#life.signal, (limit) =>
+      const answer = await tries(1, this.#link.timing.dhcpTry, signal, (limit) =>
         exchange(channel, request, accept, limit),
       );
+      return answer === 'refused' ? 'lost' : answer;
     } finally {
       channel.close();
     }
-  }
-
-  /** The address is not ours any more; asks for another until there is one. */
-  async #lost(): Promise<void> {
-    log.warn('the lease has ended');
-    try {
-      this.#uninstall();
-      if (await this.acquire(this.#life.signal)) return;
-    } catch (error) {
-      if (this.#life.signal.aborted) return;
-      log.debug(`no new lease: ${(error as Error).message}`);
-    }
-    this.#alarm.set(this.#link.timing.renewal, () => void this.#lost());
   }
 }
 

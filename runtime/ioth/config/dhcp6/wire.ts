@@ -5,11 +5,12 @@ import { readName, writeName } from '../../dns/name.ts';
 /** Message types. */
 export const TYPE = {
   SOLICIT: 1, ADVERTISE: 2, REQUEST: 3, RENEW: 5, REBIND: 6, REPLY: 7, RELEASE: 8, DECLINE: 9,
+  INFORMATION: 11,
 } as const; // prettier-ignore
 /** Options, by their number. */
 export const OPTION = {
   CLIENT_ID: 1, SERVER_ID: 2, IA_NA: 3, IA_ADDRESS: 5, REQUESTED: 6, PREFERENCE: 7, ELAPSED: 8, STATUS: 13, DNS: 23,
-  SEARCH: 24, FQDN: 39,
+  SEARCH: 24, REFRESH: 32, FQDN: 39,
 } as const; // prettier-ignore
 
 export const CLIENT_PORT = 546;

@@ -8,11 +8,13 @@ import { type IpAddress, NetlinkClient, formatIp, parseIp } from '../../netlink/
 import { WireError } from '../../netlink/wire.ts';
 import type { InetAddress } from '../../socket/address.ts';
 import { IPPROTO, IPV6, SO, SOL } from '../../socket/constants.ts';
-import { type IncomingMessage, Socket } from '../../socket/socket.ts';
+import { Socket } from '../../socket/socket.ts';
+import type { IncomingMessage } from '../../socket/types.ts';
 import { AF, SOCK } from '../../stack.ts';
 import { Alarm, tries } from '../../time.ts';
 import { addGlobal, isGlobalUnicast, isLinkLocal, removeAddress, settled } from '../address6.ts';
 import { eui64, hashAddress } from '../hash.ts';
+import { StatelessDhcp6 } from '../dhcp6/stateless.ts';
 import type { Interface, Source } from '../source.ts';
 import {
   type Advertisement,
@@ -52,6 +54,9 @@ interface Timed<T> {
 }
 
 const now = (): number => performance.now() / 1000;
+/** What has not ended yet. */
+const valid = <T>(list: readonly Timed<T>[]): T[] =>
+  list.filter(({ until }) => until > now()).map(({ value }) => value);
 const seconds = (value: number): number => (value === INFINITE ? Infinity : value);
 
 class RouterClient implements Source {
@@ -62,6 +67,7 @@ class RouterClient implements Source {
   /** Default routers by their address, with the alarm of their end. */
   readonly #routers = new Map<string, Alarm>();
   readonly #own: Own[] = [];
+  readonly #stateless: StatelessDhcp6;
   #servers: Timed<IpAddress>[] = [];
   #search: Timed<string>[] = [];
   #mtu: number | undefined;
@@ -70,14 +76,15 @@ class RouterClient implements Source {
     this.#link = link;
     this.#options = options;
     this.#socket = open(link);
+    this.#stateless = new StatelessDhcp6(link);
   }
 
   get dns(): readonly IpAddress[] {
-    return this.#servers.filter(({ until }) => until > now()).map(({ value }) => value);
+    return [...valid(this.#servers), ...this.#stateless.dns];
   }
 
   get domains(): readonly string[] {
-    return this.#search.filter(({ until }) => until > now()).map(({ value }) => value);
+    return [...valid(this.#search), ...this.#stateless.domains];
   }
 
   describe(): string[] {
@@ -120,6 +127,7 @@ class RouterClient implements Source {
   async close(): Promise<void> {
     this.#life.abort(new Errno('ECANCELED', 'router discovery was ended'));
     this.#socket.close();
+    this.#stateless.stop();
     for (const alarm of this.#routers.values()) alarm.clear();
   }
 
@@ -166,6 +174,8 @@ class RouterClient implements Source {
     this.#servers = merge(this.#servers, servers, (server) => formatIp(server));
     this.#search = merge(this.#search, search, (name) => name);
     if (dns.length + domains.length > 0) this.#link.changed();
+    // With M the client of addresses asks for names too (RFC 4861 §4.2).
+    if (advertisement.other && !advertisement.managed) await this.#stateless.start(signal);
   }
 
   #setRouter(router: string, lifetime: number): void {

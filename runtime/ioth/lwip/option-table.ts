@@ -1,6 +1,6 @@
 /** Options of sockets, as Linux has them: socket(7), ip(7), ipv6(7), tcp(7), udp(7), raw(7), netlink(7). */
 import { Errno } from '../../errno.ts';
-import { AF, SOCK } from '../../ioth/stack.ts';
+import { AF, SOCK } from '../stack.ts';
 import type { EmulatedSocket } from './socket.ts';
 
 export const LEVEL = {
@@ -92,6 +92,7 @@ const SOCKET: Record<number, OptionSpec> = {
   20: { size: 16, native: true }, // SO_RCVTIMEO
   21: { size: 16, native: true }, // SO_SNDTIMEO
   25: { size: 0, initial: Buffer.alloc(0) }, // SO_BINDTODEVICE
+  62: { size: 4, rewrite: (_socket, value) => [LEVEL.SOCKET, 25, value] }, // SO_BINDTOIFINDEX
   26: { size: 16, writeOnly: true }, // SO_ATTACH_FILTER
   27: { size: 0, writeOnly: true }, // SO_DETACH_FILTER
   29: flag, // SO_TIMESTAMP

@@ -1,9 +1,16 @@
 /** What goes with a datagram besides its bytes: struct Meta of native/src/lwip/markers.h, and control messages. */
-import { AF } from '../../ioth/stack.ts';
 import { LWIP_META_SIZE, native } from '../../native.ts';
-import { SYS } from '../table.ts';
-import type { Control } from './message.ts';
+import { AF } from '../stack.ts';
 import { lwip, type EmulatedSocket } from './socket.ts';
+
+const SYS_CLOCK_GETTIME = 228;
+
+/** A control message. */
+export interface Control {
+  level: number;
+  type: number;
+  data: Buffer;
+}
 
 const IPPROTO_IP = 0;
 const IPPROTO_IPV6 = 41;
@@ -88,7 +95,7 @@ export function controlsOf(socket: EmulatedSocket, meta: Buffer): Control[] {
 /** The time of day as two 64-bit words, with `unit` parts of a second. */
 function timestamp(unit: number): Buffer {
   const now = Buffer.alloc(16);
-  native().syscall(SYS.clock_gettime, CLOCK_REALTIME, now);
+  native().syscall(SYS_CLOCK_GETTIME, CLOCK_REALTIME, now);
   now.writeBigInt64LE((now.readBigInt64LE(8) * BigInt(unit)) / 1_000_000_000n, 8);
   return now;
 }

@@ -1,0 +1,62 @@
+/** Sending and receiving on sockets of stacks in user space, without waiting. */
+import { check } from '../../errno.ts';
+import { native } from '../../native.ts';
+import { newMeta, peerOf } from './meta.ts';
+import { isStream, lwip, type EmulatedSocket } from './socket.ts';
+
+const SYS = { SENDTO: 44, RECVFROM: 45 } as const;
+const MSG_OOB = 1;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const EAGAIN = -11;
+const NAME_BYTES = 128;
+
+/** Sends what there is room for: the number of bytes, or a negated errno. `meta` as of metaFor(). */
+export function sendNow(
+  socket: EmulatedSocket,
+  bytes: Uint8Array,
+  meta: Buffer | null,
+  flags: number,
+): number {
+  if (!isStream(socket)) return lwip().send(socket.id, bytes, meta);
+  // An address in a call on a connected stream is ignored (tcp(7)).
+  const quiet = (flags & ~MSG_OOB) | MSG_DONTWAIT | MSG_NOSIGNAL;
+  return native().syscall(SYS.SENDTO, socket.fd, bytes, bytes.length, quiet, null, 0);
+}
+
+export interface Received {
+  /** What fits into the room that the caller has; valid until the next call. */
+  bytes: Buffer;
+  /** Length of the whole message. */
+  length: number;
+  meta: Buffer;
+}
+
+const LARGEST = 1 << 17;
+const scratch = Buffer.allocUnsafe(LARGEST);
+
+/** Takes a message if one is there. Throws Errno. */
+export function takeNow(
+  socket: EmulatedSocket,
+  room: number,
+  flags: number,
+  into: Buffer = scratch.subarray(0, Math.min(room, LARGEST)),
+): Received | undefined {
+  const meta = newMeta();
+  const length = isStream(socket)
+    ? native().syscall(SYS.RECVFROM, socket.fd, into, into.length, flags | MSG_DONTWAIT, null, null)
+    : lwip().receive(socket.fd, into, flags, meta);
+  if (length === EAGAIN) return undefined;
+  check(length);
+  return { bytes: into.subarray(0, Math.min(length, into.length)), length, meta };
+}
+
+/** The sender of a message, as a sockaddr. */
+export function senderOf(socket: EmulatedSocket, { meta }: Received): Uint8Array {
+  if (isStream(socket)) return new Uint8Array(0);
+  const peer = peerOf(meta);
+  if (peer.length > 0) return peer;
+  const name = new Uint8Array(NAME_BYTES);
+  const length = lwip().name(socket.id, true, name);
+  return name.subarray(0, Math.max(0, length));
+}
