@@ -157,7 +157,14 @@ export interface NativeNetwork {
    * `vnetHeader`: frames carry a struct virtio_net_hdr (10 bytes), so offloads may be left to the kernel.
    * The port's number, or a negated errno.
    */
-  addPort(port: { kind: PortKind; fd: number; vnetHeader: boolean; controlFd?: number }): number;
+  addPort(port: {
+    kind: PortKind;
+    fd: number;
+    vnetHeader: boolean;
+    controlFd?: number;
+    /** Of the interface of a stack that the port is: a capture records these. */
+    name?: string;
+  }): number;
   /** Adds a port carried by libvdeplug (`plug` comes from openPlug). */
   addPlug(plug: NativePlug): number;
   removePort(port: number): void;
@@ -167,7 +174,15 @@ export interface NativeNetwork {
    */
   listen(path: string, mode: number, dirMode: number, group: number): number;
   stats(port: number): PortStats | undefined;
+  /** Records the interfaces of stacks that join from now on; `description` tells of the network. */
+  record(capture: NativeCapture, description: string): void;
   /** Removes all ports and the served directory. */
+  close(): void;
+}
+
+/** A file in which frames of interfaces are recorded as pcapng. */
+export interface NativeCapture {
+  /** Writes the rest and closes the file. Idempotent. */
   close(): void;
 }
 
@@ -248,6 +263,8 @@ export interface NativeLwip {
   listen(id: number, fd: number, backlog: number): number;
   /** The next connection, or -EAGAIN. The first byte of `name` is the length of the address after it, or 0. */
   accept(fd: number, flags: number, name: Uint8Array): number;
+  /** mmap(2) of `size` bytes of the ring of a packet socket: a new descriptor of its memory. */
+  map(id: number, fd: number, size: number): number;
   shutdown(id: number, fd: number, how: number): number;
   /** Address of the socket or its peer; the length. `out` has 128 bytes. */
   name(id: number, peer: boolean, out: Uint8Array): number;
@@ -294,6 +311,8 @@ export interface NativeAddon {
     onPortGone: (port: number) => void,
   ) => NativeNetwork;
   /** Absent where the addon was built without lwIP, like {@link lwip}. */
+  /** Takes `fd` over; `failed` is told the errno that ended the recording. */
+  NetworkCapture: new (fd: number, failed: (errno: number) => void) => NativeCapture;
   LwipStack?: new () => NativeLwipStack;
   lwip?: NativeLwip;
 

@@ -61,6 +61,17 @@ export const FLAGS: readonly Flag[] = [
       'The module vunetioth is loaded for it.',
   },
   {
+    long: 'pcap',
+    value: 'FILE',
+    help: 'Record the frames of all interfaces of stacks in this file, as pcapng',
+    more:
+      'For wireshark(1), tshark(1) and tcpdump(8). Each interface on a virtual network has its own number in the file, with ' +
+      'its name and its network, and each frame tells its direction, so a frame between two stacks is there twice. The file can be read ' +
+      'while it grows. A FIFO serves too (`wireshark -k -i FIFO`): umvu starts when it has a reader, and frames that the ' +
+      'reader is too slow for are counted instead of recorded. `lo`, and the network of the host (`stack=kernel`), are not recorded.',
+    complete: 'file',
+  },
+  {
     long: 'name',
     value: 'NAME',
     help: 'Name the view, as vuname and the prompt show it',

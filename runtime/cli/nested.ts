@@ -69,6 +69,11 @@ export async function runNested(request: RunRequest): Promise<GuestExit> {
       '--trace and --stats: this umvu runs inside another one, which answers the calls',
       'give the option to the outer umvu',
     );
+  if (request.pcap !== undefined)
+    throw new Failure(
+      '--pcap: this umvu runs inside another one, which has the networks',
+      'give the option to the outer umvu, or run tcpdump in the stack',
+    );
   check(native().syscall(SYS.prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
   await prepare(request);
   banner(request);

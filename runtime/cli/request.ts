@@ -15,6 +15,8 @@ export interface RunRequest {
   readonly cwd: string | undefined;
   readonly modules: readonly string[];
   readonly net: string | undefined;
+  /** File of --pcap, absolute. */
+  readonly pcap: string | undefined;
   readonly name: string | undefined;
   readonly wait: boolean;
   /** Words of --trace; an empty list stands for all, undefined for no trace. */
@@ -63,6 +65,13 @@ function moduleFile(nameOrPath: string): string {
   return nameOrPath.includes('/') ? resolve(nameOrPath) : nameOrPath;
 }
 
+function pcapFile(path: string | undefined): string | undefined {
+  if (path === '-')
+    throw new UsageError('option --pcap: standard output is for the command; name a file or FIFO');
+  if (path === '') throw new UsageError('option --pcap: the name of the file is empty');
+  return path === undefined ? undefined : resolve(path);
+}
+
 function traceWords(text: string | undefined): string[] | undefined {
   if (text === undefined) return undefined;
   const words = text.split(',');
@@ -86,6 +95,7 @@ export function request(options: Parsed): RunRequest {
     cwd: directory(options.value('chdir')),
     modules: options.values('module').map(moduleFile),
     net: options.value('net'),
+    pcap: pcapFile(options.value('pcap')),
     name: viewName(options.value('name')),
     wait: options.has('wait'),
     trace,

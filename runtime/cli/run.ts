@@ -81,6 +81,12 @@ async function prepare(vm: Vm, request: RunRequest): Promise<void> {
     await step(`module ${module}`, () => vm.insertModule(module), MODULE_HINT);
   const { net } = request;
   if (net !== undefined) await step(`--net ${net}`, () => vm.mountDefaultStack(net));
+  const isHost = vm.rootView.mounts.list().some(({ stack }) => stack?.isHost);
+  if (request.pcap !== undefined && isHost)
+    throw new Failure(
+      '--pcap: the network of the host (stack=kernel) is not recorded',
+      'use tcpdump on the host',
+    );
 }
 
 /** How long the guests get to be ended after an exception that nobody caught, in ms. */
@@ -111,12 +117,15 @@ function surviveBugs(vm: Vm): () => boolean {
 
 async function runInVm(request: RunRequest): Promise<GuestExit> {
   const trace = request.trace && (await import('./trace.ts')).openTrace(request.trace, request.output);
+  const capture =
+    request.pcap === undefined ? undefined : await (await import('./capture.ts')).openCapture(request.pcap);
   const vm = await startVm({
     // With nothing named, the command may be a shell in which somebody inserts modules later.
     onlyModules: request.command !== undefined && (request.modules.length > 0 || request.net !== undefined),
     measure: request.stats,
     ...(request.name === undefined ? {} : { name: request.name }),
     ...(trace ? { tracer: trace } : {}),
+    ...(capture ? { capture } : {}),
   });
   const broken = surviveBugs(vm);
   try {

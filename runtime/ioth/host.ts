@@ -1,5 +1,6 @@
 import { Errno } from '../errno.ts';
 import { logger } from '../log.ts';
+import type { NativeCapture } from '../native.ts';
 import kernel from './kernel.ts';
 import lwip from './lwip/driver.ts';
 import { Networks } from './network.ts';
@@ -39,6 +40,12 @@ function checkStack(driver: string, value: unknown): Stack {
   return value as Stack;
 }
 
+/** What createIothHost() can be told. */
+export interface IothHostOptions {
+  /** Where the interfaces of all stacks are recorded. */
+  capture?: NativeCapture;
+}
+
 class Host implements IothHost {
   readonly drivers = new Map([vdestack, lwip, kernel, nullDriver].map((driver) => [driver.name, driver]));
   readonly networks: Networks;
@@ -48,8 +55,11 @@ class Host implements IothHost {
   #broker: Broker | undefined;
   #closed = false;
 
-  constructor() {
-    this.networks = new Networks({ onPath: (path, created) => this.#pathChanged(path, created) });
+  constructor({ capture }: IothHostOptions) {
+    this.networks = new Networks({
+      onPath: (path, created) => this.#pathChanged(path, created),
+      ...(capture ? { capture } : {}),
+    });
   }
 
   broker(): Promise<Broker> {
@@ -132,4 +142,4 @@ class Host implements IothHost {
 }
 
 /** A new host, with the drivers vdestack, kernel and null. Nothing is started before it is needed. */
-export const createIothHost = (): IothHost => new Host();
+export const createIothHost = (options: IothHostOptions = {}): IothHost => new Host(options);

@@ -6,7 +6,7 @@ import { realpathSync, readFileSync } from 'node:fs';
 import { basename, dirname, join as joinPath } from 'node:path';
 import { Errno, errnoName } from '../errno.ts';
 import { logger } from '../log.ts';
-import { native, type NativeNetwork } from '../native.ts';
+import { native, type NativeCapture, type NativeNetwork } from '../native.ts';
 import { openClient, openPlug } from './uplink.ts';
 import { parseVnl, type ServerVnl, type Vnl } from './vnl.ts';
 
@@ -29,6 +29,8 @@ export interface NetworksOptions {
   onPath?: (path: string, created: boolean) => void;
   /** Where relative paths in locators start. */
   cwd?: string;
+  /** Records the interfaces of stacks on all networks. */
+  capture?: NativeCapture;
 }
 
 /** Stands for the number of an uplink that is being opened. */
@@ -169,6 +171,7 @@ export class Networks {
     const kind = server?.scheme ?? 'switch';
     const options = { hashSize: server?.hashSize ?? 256, expireSeconds: server?.expireSeconds ?? 120 };
     const network = new (native().Network)(kind, options, (port) => this.#portGone(entry, port));
+    if (this.#options.capture) network.record(this.#options.capture, vnl.text);
     const entry: Entry = {
       key: this.#key(vnl),
       kind,

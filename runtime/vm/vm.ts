@@ -1,7 +1,7 @@
 import { Errno } from '../errno.ts';
 import { Mounter } from '../files/mounter.ts';
 import type { IothHost } from '../ioth/host.ts';
-import { guestBinDir, type Listener } from '../native.ts';
+import { guestBinDir, type Listener, type NativeCapture } from '../native.ts';
 import type { MountRequest } from '../modules/define.ts';
 import { splitOptions } from '../modules/options.ts';
 import { checkMount } from '../modules/results.ts';
@@ -44,6 +44,8 @@ export interface VmOptions {
   onlyModules?: boolean;
   /** Name of the view, for vuname and prompts. */
   name?: string;
+  /** Where the interfaces of its stacks are recorded; the VM closes it. */
+  capture?: NativeCapture;
   /** Follows every trapped call. */
   tracer?: Tracer;
   /** Measures the time spent in handlers. */
@@ -82,6 +84,7 @@ export class Vm {
   readonly #guests = new Set<Guest>();
   readonly #listeners = new Set<Listener>();
   #ioth: Promise<IothHost> | undefined;
+  readonly #capture: NativeCapture | undefined;
   /** Mounts that are being taken down. */
   readonly #leaving = new Set<Mount>();
   /** True when guests may not bring modules of their own by path, because only chosen ones are trapped for. */
@@ -93,6 +96,7 @@ export class Vm {
   /** Use startVm(), which also inserts modules and mounts the stack. */
   constructor(options: VmOptions) {
     this.sealed = options.onlyModules ?? false;
+    this.#capture = options.capture;
     this.rootView = new View(options.name ?? '');
     this.#views.add(this.rootView);
     const state: Inherited = { view: this.rootView, defaults: new Map(), special: false };
@@ -107,7 +111,10 @@ export class Vm {
   /** What the stacks of the VM share. Loaded when it is first asked for: a VM without stacks starts sooner. */
   ioth(): Promise<IothHost> {
     if (this.#closed && !this.#ioth) throw new Errno('ESHUTDOWN', 'the VM is closed');
-    return (this.#ioth ??= import('../ioth/host.ts').then(({ createIothHost }) => createIothHost()));
+    const capture = this.#capture;
+    return (this.#ioth ??= import('../ioth/host.ts').then(({ createIothHost }) =>
+      createIothHost(capture ? { capture } : {}),
+    ));
   }
 
   // -- Modules and mounts --------------------------------------------------------------------------------
@@ -309,6 +316,7 @@ export class Vm {
     }
     await this.modules.close();
     await (await this.#ioth)?.close();
+    this.#capture?.close();
     await this.mounter.close();
   }
 

@@ -13,6 +13,7 @@
 #include "lwip/datagram.h"
 #include "lwip/host.h"
 #include "lwip/netlink.h"
+#include "lwip/packet.h"
 #include "lwip/packet_io.h"
 #include "lwip/stream.h"
 #include "net/network_binding.h"
@@ -232,6 +233,14 @@ Napi::Value GetOption(const Napi::CallbackInfo& info) {
   });
 }
 
+// map(id, fd, size): a new descriptor of the memory of a packet socket's ring.
+Napi::Value Map(const Napi::CallbackInfo& info) {
+  return with_sock(info, [&](Sock* sock) {
+    auto* packet = dynamic_cast<lwip::PacketSock*>(sock);
+    return packet == nullptr ? -ENODEV : packet->map(integer(info[1]), static_cast<std::size_t>(identifier(info[2])));
+  });
+}
+
 Napi::Value FinishReset(const Napi::CallbackInfo& info) {
   return with_sock(info, [&](Sock* sock) {
     if (auto* stream = dynamic_cast<lwip::StreamSock*>(sock)) stream->finish_reset();
@@ -337,6 +346,7 @@ void init_lwip(Napi::Env env, Napi::Object exports, net::Pump* pump) {
   add("setOption", SetOption);
   add("getOption", GetOption);
   add("finishReset", FinishReset);
+  add("map", Map);
   add("accept", Accept);
   add("send", Send);
   add("receive", Receive);

@@ -116,7 +116,7 @@ void DatagramSock::network_writable() {
   watch(EPOLLIN | EPOLLRDHUP);
 }
 
-void DatagramSock::send(const iovec* parts, std::size_t count, const Meta* meta) {
+bool DatagramSock::send(const iovec* parts, std::size_t count, const Meta* meta) {
   msghdr message = {};
   message.msg_iov = const_cast<iovec*>(parts);
   message.msg_iovlen = count;
@@ -131,7 +131,7 @@ void DatagramSock::send(const iovec* parts, std::size_t count, const Meta* meta)
     header->cmsg_len = CMSG_LEN(sizeof marker);
     std::memcpy(CMSG_DATA(header), &marker, sizeof marker);
   }
-  sendmsg(far_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sendmsg(far_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
 void DatagramSock::incoming(const pbuf* packet, std::size_t skip, const Meta* meta) {
@@ -145,9 +145,9 @@ void DatagramSock::incoming(const pbuf* packet, std::size_t skip, const Meta* me
   send(parts, count, meta);
 }
 
-void DatagramSock::incoming(std::span<const uint8_t> bytes, const Meta* meta) {
+bool DatagramSock::incoming(std::span<const uint8_t> bytes, const Meta* meta) {
   const iovec part{const_cast<uint8_t*>(bytes.data()), bytes.size()};
-  send(&part, 1, meta);
+  return send(&part, 1, meta);
 }
 
 // -- Internet sockets -----------------------------------------------------------------------------------

@@ -29,14 +29,14 @@ class DatagramSock : public Sock {
   virtual int outgoing(std::span<const uint8_t> bytes, const Meta* meta) = 0;
   // Gives up what the socket holds in lwIP.
   virtual void drop() = 0;
-  // A message for the guest; lost when its buffer is full, as everywhere.
+  // A message for the guest; lost (false) when its buffer is full, as everywhere.
   void incoming(const pbuf* packet, std::size_t skip, const Meta* meta);
-  void incoming(std::span<const uint8_t> bytes, const Meta* meta);
+  bool incoming(std::span<const uint8_t> bytes, const Meta* meta);
 
  private:
   bool take();
   bool finished() const;
-  void send(const iovec* parts, std::size_t count, const Meta* meta);
+  bool send(const iovec* parts, std::size_t count, const Meta* meta);
 
   bool blocked_ = false;
   std::vector<uint8_t> held_;  // the message that the network did not take

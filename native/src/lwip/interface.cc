@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "lwip/offload.h"
+#include "lwip/packet.h"
 #include "lwip/stack.h"
 
 namespace umvu::lwip {
@@ -66,6 +67,7 @@ int Interface::connect() {
   net::PortConfig config;
   config.kind = net::PortKind::kInternal;
   config.vnet_header = true;
+  config.name = name_;
   config.make = [this](net::Network* network, int number, net::PortConfig made) {
     auto port = std::make_unique<StackPort>(network, number, std::move(made), this);
     port_ = port.get();
@@ -286,6 +288,12 @@ void Interface::collect_addresses() {
 
 void Interface::deliver(const uint8_t* bytes, std::size_t size) {
   Received received;
+  if (up_ && !stack_->packet_socks().empty() && size >= sizeof(net::VnetHeader) + net::kEthernetHeader) {
+    net::VnetHeader header;
+    std::memcpy(&header, bytes, sizeof header);
+    const std::span<const uint8_t> frame(bytes + sizeof header, size - sizeof header);
+    stack_->see({this, frame, packet_type(frame.data(), mac_.data()), (header.flags & net::kNeedsCsum) != 0, nullptr});
+  }
   if (!up_ || !parse_frame(bytes, size, mac_.data(), &received)) return;
   received.interface = this;
   stack_->receive(received);
@@ -342,6 +350,9 @@ err_t Interface::send(pbuf* frame) {
   net::Frame out{pump.buffers().slot(0), frame->tot_len};
   pbuf_copy_partial(frame, out.data(), frame->tot_len, 0);
   out.set_header(offload_header(out.data(), out.size, mtu_));
+  if (!stack_->packet_socks().empty()) {
+    stack_->see({this, {out.data(), out.size}, PACKET_OUTGOING, (out.header().flags & net::kNeedsCsum) != 0, nullptr});
+  }
   // Ports that keep a reference get it over with at once, so that there is always a free slot.
   if (network_->receive(port_, out)) network_->flush();
   // Sockets of this host hear what is sent to a group or to all, too.
@@ -363,7 +374,44 @@ void Interface::hear_own(pbuf* frame, bool to_all) {
   stack_->receive({this, copy, type, true, to_all ? uint8_t{PBUF_FLAG_LLBCAST} : uint8_t{PBUF_FLAG_LLMCAST}});
 }
 
+int Interface::transmit(std::span<const uint8_t> frame, const Sock* origin) {
+  if (!up_) return -ENETDOWN;
+  if (frame.size() > static_cast<std::size_t>(mtu_) + net::kEthernetHeader + 4) return -EMSGSIZE;
+  if (loopback()) {
+    stack_->see({this, frame, PACKET_OUTGOING, false, origin});
+    stack_->see({this, frame, PACKET_HOST, false, nullptr});
+    const auto type = static_cast<uint16_t>(frame[12] << 8 | frame[13]);
+    const std::size_t size = frame.size() - net::kEthernetHeader;
+    if (type != ETH_P_IP && type != ETH_P_IPV6) return 0;
+    pbuf* packet = pbuf_alloc(PBUF_RAW, static_cast<u16_t>(size), PBUF_RAM);
+    if (packet == nullptr) return -ENOBUFS;
+    pbuf_take(packet, frame.data() + net::kEthernetHeader, static_cast<u16_t>(size));
+    stack_->receive({this, packet, type, false, 0});
+    return 0;
+  }
+  if (port_ == nullptr) return -ENETDOWN;
+  if (network_->paused()) return -EAGAIN;
+  const net::Frame out{network_->pump().buffers().slot(0), frame.size()};
+  std::memcpy(out.data(), frame.data(), frame.size());
+  out.clear_header();
+  stack_->see({this, frame, PACKET_OUTGOING, false, origin});
+  if (network_->receive(port_, out)) network_->flush();
+  return 0;
+}
+
+// A frame on lo goes out and comes in, and its addresses are zeroes.
+void Interface::loop_seen(const pbuf* packet, uint16_t type) {
+  static thread_local std::unique_ptr<uint8_t[]> frame(new uint8_t[net::kEthernetHeader + UINT16_MAX]());
+  frame[12] = static_cast<uint8_t>(type >> 8);
+  frame[13] = static_cast<uint8_t>(type);
+  pbuf_copy_partial(packet, frame.get() + net::kEthernetHeader, packet->tot_len, 0);
+  const std::span<const uint8_t> bytes(frame.get(), net::kEthernetHeader + packet->tot_len);
+  stack_->see({this, bytes, PACKET_OUTGOING, true, nullptr});
+  stack_->see({this, bytes, PACKET_HOST, true, nullptr});
+}
+
 err_t Interface::loop(pbuf* packet, uint16_t type) {
+  if (!stack_->packet_socks().empty()) loop_seen(packet, type);
   pbuf* copy = pbuf_clone(PBUF_RAW, PBUF_RAM, packet);
   if (copy == nullptr) return ERR_MEM;
   ++loop_counters_.rx_frames;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 
 namespace umvu::lwip {
 
+class Sock;
 class Stack;
 class Interface;
 
@@ -72,6 +74,8 @@ class Interface {
   // The addresses that lwIP has made by itself (link-local, autoconfigured) come into addresses().
   void collect_addresses();
 
+  // Sends a whole frame of the packet socket `origin`. 0 or a negated errno.
+  int transmit(std::span<const uint8_t> frame, const Sock* origin);
   // A frame from the network, with virtio header. Takes a copy.
   void deliver(const uint8_t* bytes, std::size_t size);
   // Whether segments larger than the MTU may be given to it.
@@ -85,6 +89,7 @@ class Interface {
   void drop_place(netif* place);
   err_t send(pbuf* frame);
   err_t loop(pbuf* packet, uint16_t type);
+  void loop_seen(const pbuf* packet, uint16_t type);
   void hear_own(pbuf* frame, bool to_all);
   netif* arp_place(const pbuf* packet);
 

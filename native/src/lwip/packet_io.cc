@@ -13,12 +13,14 @@
 #include "lwip/datagram.h"
 #include "lwip/host.h"
 #include "lwip/netlink.h"
+#include "lwip/packet.h"
 #include "lwip/stream.h"
 
 namespace umvu::lwip {
 namespace {
 
 int protocol_of(int domain, int type, int protocol) {
+  if (domain == AF_PACKET) return type == SOCK_RAW || type == SOCK_DGRAM ? protocol & 0xffff : -ESOCKTNOSUPPORT;
   if (domain == AF_NETLINK) {
     if (type != SOCK_RAW && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
     return protocol == NETLINK_ROUTE ? protocol : -EPROTONOSUPPORT;
@@ -64,6 +66,10 @@ int make_socket(Stack* stack, int domain, int type, int protocol) {
     } else {
       sock = new RawSock(stack, domain, type, actual);
     }
+    return finish(stack, sock, sock->open());
+  }
+  if (domain == AF_PACKET) {
+    auto* sock = new PacketSock(stack, type, actual);
     return finish(stack, sock, sock->open());
   }
   auto* sock = new NetlinkSock(stack, type);

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "lwip/host.h"
+#include "lwip/packet.h"
 #include "lwip/sock.h"
 
 namespace umvu::lwip {
@@ -120,6 +121,10 @@ void Stack::writable() {
 void Stack::retry_later(Sock* sock) {
   retries_.insert(sock);
   touch();
+}
+
+void Stack::see(const Seen& seen) {
+  for (PacketSock* sock : packet_socks_) sock->see(seen);
 }
 
 void Stack::forget(Sock* sock) {

@@ -12,7 +12,9 @@
 namespace umvu::lwip {
 
 class Host;
+class PacketSock;
 class Sock;
+struct Seen;
 
 // One TCP/IP stack. All members are called under the lock of the pump; those that say so, inside the image.
 class Stack : public net::Pollable {
@@ -36,6 +38,9 @@ class Stack : public net::Pollable {
   int add_interface(const std::string& name, net::Network* network, int mtu);
   // Sockets of guests.
   std::set<Sock*>& socks() { return socks_; }
+  // Those of AF_PACKET, which see every frame.
+  std::vector<PacketSock*>& packet_socks() { return packet_socks_; }
+  void see(const Seen& seen);
   // Takes everything down.
   void close();
 
@@ -68,6 +73,7 @@ class Stack : public net::Pollable {
   std::vector<std::unique_ptr<Interface>> interfaces_;
   std::set<Sock*> socks_;
   std::set<Sock*> retries_;
+  std::vector<PacketSock*> packet_socks_;
   std::deque<Received> received_;
   std::size_t received_bytes_ = 0;
   bool resend_ = false;

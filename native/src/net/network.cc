@@ -16,11 +16,18 @@ Network::~Network() = default;
 
 int Network::add_port(PortConfig config) {
   int error = 0;
+  const bool recorded = !config.name.empty();
   auto port = Port::open(this, next_number_, std::move(config), &error);
   if (!port) return error;
   if (paused()) port->set_reading(false);
+  if (capture_ != nullptr && recorded) port->record(capture_);
   ports_.push_back(std::move(port));
   return next_number_++;
+}
+
+void Network::record(Capture* capture, std::string description) {
+  capture_ = capture;
+  description_ = std::move(description);
 }
 
 std::unique_ptr<Port> Network::take(const Port* port) {
@@ -134,6 +141,7 @@ bool Network::receive(Port* from, const Frame& frame) {
   }
   ++from->counters().rx_frames;
   from->counters().rx_bytes += frame.size;
+  from->record_sent(frame);
   Port* only = nullptr;
   if (table_) {
     table_->learn(frame.data(), frame.size, from, pump_->now());

@@ -40,9 +40,12 @@ class Network {
   // 0 or a negated errno; EBUSY when the network is served already.
   int listen(const ListenOptions& options);
   std::optional<PortCounters> counters(int number) const;
+  // Records the interfaces of stacks that join from now on. `description` tells of the network.
+  void record(Capture* capture, std::string description);
   void close();
 
   // For its ports.
+  const std::string& description() const { return description_; }
   Pump& pump() { return *pump_; }
   // Passes a frame on. True when its memory must stay as it is until flush().
   bool receive(Port* from, const Frame& frame);
@@ -71,6 +74,8 @@ class Network {
   void dispose(std::unique_ptr<Port> port);
 
   Pump* const pump_;
+  Capture* capture_ = nullptr;
+  std::string description_;
   std::function<void(int)> on_gone_;
   std::optional<MacTable> table_;
   std::vector<std::unique_ptr<Port>> ports_;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "net/capture_binding.h"
 #include "net/network.h"
 #include "net/plug.h"
 #include "net/vde_client.h"
@@ -54,6 +55,7 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
                         InstanceMethod<&NetworkObject::RemovePort>("removePort"),
                         InstanceMethod<&NetworkObject::Listen>("listen"),
                         InstanceMethod<&NetworkObject::Stats>("stats"),
+                        InstanceMethod<&NetworkObject::Record>("record"),
                         InstanceMethod<&NetworkObject::Close>("close")},
                        state);
   }
@@ -102,6 +104,9 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
     config.fd.reset(integer(port.Get("fd")));
     if (const Napi::Value control = port.Get("controlFd"); control.IsNumber()) {
       config.control.reset(integer(control));
+    }
+    if (const Napi::Value name = port.Get("name"); name.IsString()) {
+      config.name = name.As<Napi::String>().Utf8Value();
     }
     const std::string kind = port.Get("kind").As<Napi::String>().Utf8Value();
     config.kind = kind == "tap"      ? net::PortKind::kTap
@@ -164,6 +169,17 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
     stats.Set("txBytes", static_cast<double>(counters->tx_bytes));
     stats.Set("dropped", static_cast<double>(counters->dropped));
     return stats;
+  }
+
+  // record(capture, description)
+  void Record(const Napi::CallbackInfo& info) {
+    net::Capture* capture = capture_of(info[0]);
+    std::string description = info[1].As<Napi::String>().Utf8Value();
+    if (!network_) return;
+    state_->pump.call([&] {
+      network_->record(capture, std::move(description));
+      return 0;
+    });
   }
 
   void Close(const Napi::CallbackInfo&) { Shut(); }
@@ -267,6 +283,7 @@ net::Pump* init_network(Napi::Env env, Napi::Object exports) {
       },
       state);
   exports.Set("Network", NetworkObject::Define(env, state));
+  init_capture(env, exports, &state->pump);
   exports.Set("openVde", Napi::Function::New(env, StartOpenVde, "openVde"));
   exports.Set("openPlug", Napi::Function::New(env, StartOpenPlug, "openPlug", state));
   return &state->pump;

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "net/capture.h"
 #include "net/network.h"
 #include "net/socket_port.h"
 #include "net/tap_port.h"
@@ -92,11 +93,22 @@ void Port::on_events(uint32_t events) {
   if (!healthy) network_->gone(this);
 }
 
+void Port::record(Capture* capture) {
+  capture_ = capture;
+  const std::string place = network_->description() + ", port " + std::to_string(number_);
+  recorded_as_ = capture->add_interface(config_.name, place);
+}
+
+void Port::record_sent(const Frame& frame) const {
+  if (capture_ != nullptr) capture_->write(recorded_as_, Direction::kOutbound, frame);
+}
+
 bool Port::send(const Frame& frame) {
   if (frame.size > max_frame()) {
     ++counters_.dropped;
     return false;
   }
+  if (capture_ != nullptr) capture_->write(recorded_as_, Direction::kInbound, frame);
   const uint8_t* bytes = config_.vnet_header ? frame.raw : frame.data();
   const std::size_t size = frame.size + header_bytes();
   if (queue_.empty()) return transmit(bytes, size);

@@ -5,12 +5,14 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "net/frame_queue.h"
 #include "net/pump.h"
 
 namespace umvu::net {
 
+class Capture;
 class Network;
 class Port;
 
@@ -21,6 +23,7 @@ struct PortConfig {
   PortKind kind = PortKind::kDatagram;
   UniqueFd fd;
   bool vnet_header = false;
+  std::string name;                  // of the interface of a stack that it is; a capture records these
   UniqueFd control;                  // its end of file removes the port; may be none
   // Makes the port where `kind` is kInternal.
   std::function<std::unique_ptr<Port>(Network*, int number, PortConfig)> make;
@@ -48,6 +51,10 @@ class Port : public Pollable {
   PortCounters& counters() { return counters_; }
   const PortCounters& counters() const { return counters_; }
 
+  // Every frame that goes in or out is recorded from now on.
+  void record(Capture* capture);
+  // Records a frame that its interface has sent.
+  void record_sent(const Frame& frame) const;
   // Sends a frame. True when its memory must stay as it is until flush().
   bool send(const Frame& frame);
   // Hands over what send() has gathered.
@@ -92,6 +99,8 @@ class Port : public Pollable {
   PortCounters counters_;
   std::unique_ptr<Control> control_;
   bool reading_ = true;
+  Capture* capture_ = nullptr;
+  uint32_t recorded_as_ = 0;  // number of the interface in the capture
 };
 
 }  // namespace umvu::net

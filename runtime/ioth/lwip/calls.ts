@@ -172,11 +172,11 @@ function take(
 /** Writes the control messages that fit into `control`. */
 function putControls(
   socket: EmulatedSocket,
-  { meta }: Received,
+  { meta, length }: Received,
   control: Uint8Array,
   lengths: Int32Array,
 ): void {
-  for (const each of controlsOf(socket, meta)) {
+  for (const each of controlsOf(socket, meta, length)) {
     const bytes = serializeControl([each]);
     if (lengths[1]! + bytes.length > control.length) {
       lengths[2]! |= MSG_CTRUNC;

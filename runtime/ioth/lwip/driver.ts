@@ -11,7 +11,7 @@ import { AF, SOCK, type Stack, type StackContext, type StackRequest, defineStack
 
 const log = logger('ioth');
 
-const FAMILIES: ReadonlySet<number> = new Set([AF.INET, AF.INET6, AF.NETLINK]);
+const FAMILIES: ReadonlySet<number> = new Set([AF.INET, AF.INET6, AF.NETLINK, AF.PACKET]);
 const SYS_FCNTL = 72;
 const F_SETFL = 4;
 const O_RDWR = 2;

@@ -15,6 +15,8 @@ export interface Control {
 const IPPROTO_IP = 0;
 const IPPROTO_IPV6 = 41;
 const SOL_SOCKET = 1;
+const SOL_PACKET = 263;
+const PACKET_AUXDATA = 8;
 const CLOCK_REALTIME = 0;
 const AT = { peer: 0, local: 28, interface: 44, peerSize: 48, localSize: 49, ttl: 50, tos: 51 } as const;
 
@@ -62,14 +64,31 @@ function int(value: number): Buffer {
   return bytes;
 }
 
+/** Time and struct tpacket_auxdata (packet(7)) of `captured` bytes of a frame. */
+function packetControls(socket: EmulatedSocket, meta: Buffer, captured: number): Control[] {
+  const list = timestamps(socket);
+  if (meta[AT.localSize] === 0 || !isOn(socket, SOL_PACKET, PACKET_AUXDATA)) return list;
+  const data = Buffer.alloc(20);
+  meta.copy(data, 0, AT.local, AT.local + 8);
+  data.writeUInt32LE(captured, 8);
+  meta.copy(data, 14, AT.local + 8, AT.local + 10);
+  list.push({ level: SOL_PACKET, type: PACKET_AUXDATA, data });
+  return list;
+}
+
+/** What SO_TIMESTAMP or SO_TIMESTAMPNS asks for. */
+function timestamps(socket: EmulatedSocket): Control[] {
+  if (isOn(socket, SOL_SOCKET, 29)) return [{ level: SOL_SOCKET, type: 29, data: timestamp(1_000_000) }];
+  if (isOn(socket, SOL_SOCKET, 35)) return [{ level: SOL_SOCKET, type: 35, data: timestamp(1_000_000_000) }];
+  return [];
+}
+
 /** The control messages that the socket's options ask for. */
-export function controlsOf(socket: EmulatedSocket, meta: Buffer): Control[] {
-  const list: Control[] = [];
+export function controlsOf(socket: EmulatedSocket, meta: Buffer, captured: number): Control[] {
+  if (socket.domain === AF.PACKET) return packetControls(socket, meta, captured);
+  const list = timestamps(socket);
   const index = meta.readInt32LE(AT.interface);
   const local = meta.subarray(AT.local, AT.local + meta[AT.localSize]!);
-  if (isOn(socket, SOL_SOCKET, 29)) list.push({ level: SOL_SOCKET, type: 29, data: timestamp(1_000_000) });
-  else if (isOn(socket, SOL_SOCKET, 35))
-    list.push({ level: SOL_SOCKET, type: 35, data: timestamp(1_000_000_000) });
   if (local.length === 4) {
     if (isOn(socket, IPPROTO_IP, 8)) {
       list.push({ level: IPPROTO_IP, type: 8, data: Buffer.concat([int(index), local, local]) });

@@ -1,6 +1,7 @@
 /** Options of sockets, as Linux has them: socket(7), ip(7), ipv6(7), tcp(7), udp(7), raw(7), netlink(7). */
 import { Errno } from '../../errno.ts';
 import { AF, SOCK } from '../stack.ts';
+import { PACKET } from './option-packet.ts';
 import type { EmulatedSocket } from './socket.ts';
 
 export const LEVEL = {
@@ -12,6 +13,7 @@ export const LEVEL = {
   UDPLITE: 136,
   ICMPV6: 58,
   RAW: 255,
+  PACKET: 263,
   NETLINK: 270,
 } as const;
 
@@ -28,6 +30,8 @@ export interface OptionSpec {
   /** Set on, and read from, the AF_UNIX socket of the guest, where the kernel acts on it. */
   readonly native?: true;
   readonly fixed?: 'domain' | 'type' | 'protocol';
+  /** getsockopt reads what the guest has there, and answers that. */
+  readonly exchange?: true;
   readonly family?: number;
   readonly type?: number;
   /** What is set instead. */
@@ -107,6 +111,7 @@ const SOCKET: Record<number, OptionSpec> = {
   44: flag, // SO_LOCK_FILTER
   46: int, // SO_BUSY_POLL
   47: starting(-1), // SO_MAX_PACING_RATE
+  48: { size: 4, initial: 64, readOnly: true }, // SO_BPF_EXTENSIONS: SKF_AD_MAX
   49: starting(-1), // SO_INCOMING_CPU
 };
 
@@ -232,6 +237,7 @@ const TABLE: Record<number, Record<number, OptionSpec>> = {
   [LEVEL.UDPLITE]: { 1: flag, 10: int, 11: int }, // UDPLITE_SEND_CSCOV, UDPLITE_RECV_CSCOV
   [LEVEL.ICMPV6]: { 1: v6({ size: 32 }) },
   [LEVEL.RAW]: { 1: { size: 4, type: SOCK.RAW } },
+  [LEVEL.PACKET]: PACKET,
   [LEVEL.NETLINK]: Object.fromEntries(
     Object.entries(NETLINK).map(([name, spec]) => [name, { ...spec, family: AF.NETLINK }]),
   ),

@@ -61,8 +61,17 @@ export function setOption(
   return check(lwip().setOption(socket.id, socket.fd, toLevel, toName, wanted));
 }
 
-/** The value of an option, in the form that the caller gets: at most all of it, `room` is a hint. */
-export function getOption(socket: EmulatedSocket, level: number, name: number, room: number): Buffer {
+/**
+ * The value of an option, in the form that the caller gets: at most all of it, `room` is a hint. `given` is what the
+ * caller's buffer holds, for options that answer a question.
+ */
+export function getOption(
+  socket: EmulatedSocket,
+  level: number,
+  name: number,
+  room: number,
+  given?: Buffer,
+): Buffer {
   const spec = find(socket, level, name);
   if (spec.writeOnly) throw new Errno('ENOPROTOOPT');
   const kind = fixed(socket, spec);
@@ -74,6 +83,7 @@ export function getOption(socket: EmulatedSocket, level: number, name: number, r
     return value.subarray(0, length.readInt32LE(0));
   }
   const value = Buffer.alloc(LONGEST_OPTION);
+  given?.copy(value);
   const length = lwip().getOption(socket.id, level, name, value);
   if (length >= 0) return spec.show?.(value.subarray(0, length)) ?? value.subarray(0, length);
   if (new Errno(length).code !== 'ENOPROTOOPT') throw new Errno(length);

@@ -102,7 +102,7 @@ class VdeStack implements Stack {
       });
       const kind = result === CARRIER.TAP ? 'tap' : 'packet';
       const { network } = membership;
-      const port = check(network.addPort({ kind, fd, vnetHeader: true }), `${name}: port of ${vnl}`);
+      const port = check(network.addPort({ kind, fd, vnetHeader: true, name }), `${name}: port of ${vnl}`);
       this.#plugs.push({ membership, network, port });
       log.debug(`stack ${this.#id}: ${name} is port ${port} of ${vnl} (${kind})`);
     } catch (error) {

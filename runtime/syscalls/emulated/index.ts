@@ -5,5 +5,11 @@
 import { connectionHandlers } from './connection.ts';
 import { messageHandlers } from './messages.ts';
 import { optionHandlers } from './options.ts';
+import { ringHandlers } from './ring.ts';
 
-export const emulatedHandlers = { ...connectionHandlers, ...messageHandlers, ...optionHandlers } as const;
+export const emulatedHandlers = {
+  ...connectionHandlers,
+  ...messageHandlers,
+  ...optionHandlers,
+  ...ringHandlers,
+} as const;

@@ -168,7 +168,7 @@ function receiveMessage(call: Call, socket: EmulatedSocket, header: MessageHeade
       call.write(header.name, sender.subarray(0, header.nameLength));
     const wanted = header.controlLength > 0 && !isStream(socket) && !isNetlink(socket);
     const control = wanted
-      ? writeControl(call, header, controlsOf(socket, received.meta))
+      ? writeControl(call, header, controlsOf(socket, received.meta, received.length))
       : { cut: false, used: 0 };
     const cut = received.length > received.bytes.length && !isStream(socket);
     writeMessageHeader(

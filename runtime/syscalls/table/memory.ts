@@ -1,4 +1,10 @@
-import type { Row } from '../row.ts';
+import { argIn, type Row, type RowDetails } from '../row.ts';
+
+/** PROT_READ | PROT_WRITE, and MAP_SHARED or MAP_SHARED_VALIDATE, perhaps with MAP_LOCKED or MAP_POPULATE. */
+const RING = {
+  only: [argIn(2, 3), argIn(3, 1, 3, 0x2001, 0x8001)],
+  note: 'only shared, writable and of a descriptor: rings of packet sockets',
+} as const satisfies RowDetails;
 
 /**
  * Memory.
@@ -6,7 +12,7 @@ import type { Row } from '../row.ts';
 // prettier-ignore
 export const MEMORY = [
   ['brk', 12, 214, 'ptr'],
-  ['mmap', 9, 222, 'ptr size hex hex fd offset'],
+  ['mmap', 9, 222, 'ptr size hex hex fd offset', 'socket', RING],
   ['munmap', 11, 215, 'ptr size'],
   ['mprotect', 10, 226, 'ptr size hex'],
   ['pkey_mprotect', 329, 288, 'ptr size hex int'],
