@@ -26,16 +26,20 @@ list(FILTER LWIP_SOURCES EXCLUDE REGEX "/(dns|dhcp|dhcp6|autoip|altcp.*|sys|time
 list(APPEND LWIP_SOURCES ${LWIP_DIR}/src/netif/ethernet.c ${LWIP_DIR}/src/core/timeouts.c ${LWIP_DIR}/src/core/mem.c
   ${LWIP_DIR}/src/core/stats.c ${LWIP_DIR}/src/core/sys.c)
 
-# A copy of a source file with `from` replaced by `to`, in place of the original.
-function(lwip_fix file from to)
+# lwip_fix(FILE FROM TO [FROM TO]…): a copy of a source file with each FROM replaced by its TO, in place of the original.
+function(lwip_fix file)
   set(original ${LWIP_DIR}/src/${file})
   set(fixed ${CMAKE_CURRENT_BINARY_DIR}/lwip/${file})
   file(READ ${original} text)
-  string(FIND "${text}" "${from}" at)
-  if(at EQUAL -1)
-    message(FATAL_ERROR "lwIP: ${file} is not the file that is to be fixed")
-  endif()
-  string(REPLACE "${from}" "${to}" text "${text}")
+  math(EXPR last "${ARGC} - 1")
+  foreach(i RANGE 1 ${last} 2)
+    math(EXPR j "${i} + 1")
+    string(FIND "${text}" "${ARGV${i}}" at)
+    if(at EQUAL -1)
+      message(FATAL_ERROR "lwIP: ${file} is not the file that is to be fixed: ${ARGV${i}}")
+    endif()
+    string(REPLACE "${ARGV${i}}" "${ARGV${j}}" text "${text}")
+  endforeach()
   if(EXISTS ${fixed})
     file(READ ${fixed} known)
   endif()
@@ -50,18 +54,65 @@ endfunction()
 # Splitting a segment that does not fit into the peer's window leaves its FIN on the first part, so the rest is lost.
 lwip_fix(core/tcp_out.c "TCPH_SET_FLAG(useg->tcphdr, split_flags);" "TCPH_FLAGS_SET(useg->tcphdr, split_flags);")
 
+# Connections are found in a table (connections.h) instead of by a search of all, and leave lists without one
+# (tcp_lists.h). Whether an address may be bound, the glue has decided before.
+lwip_fix(core/tcp_in.c
+  "for (pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next)"
+  "for (pcb = umvu_tcp_active(tcphdr); pcb != NULL; pcb = NULL)"
+  "for (pcb = tcp_tw_pcbs; pcb != NULL; pcb = pcb->next)"
+  "for (pcb = umvu_tcp_waiting(tcphdr); pcb != NULL; pcb = NULL)"
+  "if (prev != NULL) {
+        ((struct tcp_pcb_listen *)prev)->next"
+  "if (0) {
+        ((struct tcp_pcb_listen *)prev)->next")
+lwip_fix(core/tcp.c
+  "max_pcb_list = NUM_TCP_PCB_LISTS_NO_TIME_WAIT;"
+  "max_pcb_list = 0;"
+  "for (i = 0; i < NUM_TCP_PCB_LISTS; i++) {
+    for (pcb = *tcp_pcb_lists[i]; pcb != NULL; pcb = pcb->next) {
+      if (pcb->local_port == tcp_port) {
+        n++;
+        if (n > (TCP_LOCAL_PORT_RANGE_END - TCP_LOCAL_PORT_RANGE_START)) {
+          return 0;
+        }
+        goto again;
+      }
+    }
+  }"
+  "if (umvu_tcp_port_used(tcp_port)) {
+    if (++n > TCP_LOCAL_PORT_RANGE_END - TCP_LOCAL_PORT_RANGE_START) return 0;
+    goto again;
+  }"
+  "for (i = 2; i < NUM_TCP_PCB_LISTS; i++) {
+        for (cpcb = *tcp_pcb_lists[i]; cpcb != NULL; cpcb = cpcb->next) {"
+  "{
+        for (cpcb = umvu_tcp_twin(pcb); cpcb != NULL; cpcb = NULL) {"
+  "prev->next = pcb->next;"
+  "prev->next = pcb->next; umvu_tcp_passed(pcb);"
+  "tcp_active_pcbs = pcb->next;"
+  "tcp_active_pcbs = pcb->next; umvu_tcp_passed(pcb);"
+  "tcp_tw_pcbs = pcb->next;"
+  "tcp_tw_pcbs = pcb->next; umvu_tcp_passed(pcb);")
+
 set(LWIP_INCLUDES ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip ${LWIP_DIR}/src/include)
 
 add_library(lwip OBJECT ${LWIP_SOURCES})
 target_include_directories(lwip PRIVATE ${LWIP_INCLUDES} ${CMAKE_CURRENT_SOURCE_DIR}/src)
 # -O3 for checksums and copies also in debug builds; it is not our code, so its warnings are not ours to fix.
-target_compile_options(lwip PRIVATE -O3 -g -w -fvisibility=hidden -fno-common -fno-strict-aliasing
+# A failed assertion is an exception, which unwinds its functions (Stack::run).
+target_compile_options(lwip PRIVATE -O3 -g -w -fexceptions -fvisibility=hidden -fno-common -fno-strict-aliasing
   -fno-delete-null-pointer-checks -fPIC)
 if(UMVU_SANITIZE)
   # The image of an instance is copied as a whole, so there must be no red zones between its variables.
   # It takes the address of the first member of what may be null, and checks the result.
   target_compile_options(lwip PRIVATE --param=asan-globals=0 -fno-sanitize=null)
 endif()
+foreach(source ${LWIP_SOURCES})
+  if(source MATCHES "/core/tcp(_in|_out)?\\.c$")
+    set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS
+      -include ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/hooks.h -include ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/tcp_lists.h)
+  endif()
+endforeach()
 # Routes and fragments are decided by the glue (src/lwip/hooks.h); what lwIP would do keeps another name.
 set_property(SOURCE ${LWIP_DIR}/src/core/ipv4/ip4.c APPEND PROPERTY COMPILE_DEFINITIONS
   ip4_route=umvu_lwip_ip4_route ip4_frag=umvu_ip4_frag)

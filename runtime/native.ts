@@ -151,6 +151,20 @@ export interface PortStats {
 }
 
 /** One Ethernet segment, switched by the pump thread of the addon. */
+/** What the link of a network does to frames, as tc-netem(8). */
+export interface LinkConditions {
+  /** Microseconds that each frame takes. */
+  delay: number;
+  /** Microseconds that it may take more or less. */
+  jitter: number;
+  /** Probability that it is lost. */
+  loss: number;
+  /** Bits per second that all frames share; 0: any. */
+  rate: number;
+  /** Frames on their way; more are dropped. */
+  limit: number;
+}
+
 export interface NativeNetwork {
   /**
    * Adds a port; the network owns `fd` (and `controlFd`, whose end of file removes the port) from then on.
@@ -237,6 +251,8 @@ export interface NativeLwipStack {
   sockets(): number;
   /** A request of netdevice(7) on a struct ifreq. 0 or a negated errno. */
   device(request: number, ifreq: Uint8Array): number;
+  /** Fails an assertion of lwIP, for tests: the stack is taken down. -ENETDOWN. */
+  fail(): number;
   close(): void;
 }
 
@@ -307,7 +323,7 @@ export interface NativeAddon {
   PathTable: new (prefixes: readonly string[], origins?: readonly string[]) => PathTable;
   Network: new (
     kind: 'hub' | 'switch',
-    options: { hashSize: number; expireSeconds: number },
+    options: { hashSize: number; expireSeconds: number; link?: LinkConditions },
     onPortGone: (port: number) => void,
   ) => NativeNetwork;
   /** Absent where the addon was built without lwIP, like {@link lwip}. */

@@ -169,7 +169,11 @@ export class Networks {
     const watchers = new Map<number, () => void>();
     const server = vnl.scheme === 'hub' || vnl.scheme === 'switch' ? vnl : undefined;
     const kind = server?.scheme ?? 'switch';
-    const options = { hashSize: server?.hashSize ?? 256, expireSeconds: server?.expireSeconds ?? 120 };
+    const options = {
+      hashSize: server?.hashSize ?? 256,
+      expireSeconds: server?.expireSeconds ?? 120,
+      ...(server?.link ? { link: server.link } : {}),
+    };
     const network = new (native().Network)(kind, options, (port) => this.#portGone(entry, port));
     if (this.#options.capture) network.record(this.#options.capture, vnl.text);
     const entry: Entry = {

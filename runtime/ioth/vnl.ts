@@ -8,6 +8,8 @@ import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { Errno } from '../errno.ts';
+import type { LinkConditions } from '../native.ts';
+import { LINK_TAGS, parseLink } from './link.ts';
 
 /** A locator, or an option of it, that cannot be understood. `word` is the offending part. */
 export class VnlError extends Errno {
@@ -40,6 +42,8 @@ export interface ServerVnl {
   hashSize: number;
   /** Seconds for which an address is remembered (switch). */
   expireSeconds: number;
+  /** What happens to frames on their way; without it, nothing. */
+  link?: LinkConditions;
 }
 
 /** A client of the network that is served in directory `path`. */
@@ -78,8 +82,8 @@ const MODULE = /^[A-Za-z][A-Za-z0-9_-]*$/;
 
 const TAGS = {
   vde: ['port', 'portgroup', 'group', 'mode'],
-  hub: ['mode', 'dirmode', 'grp'],
-  switch: ['mode', 'dirmode', 'grp', 'hashsize', 'hashseed', 'expiretime'],
+  hub: ['mode', 'dirmode', 'grp', ...LINK_TAGS],
+  switch: ['mode', 'dirmode', 'grp', 'hashsize', 'hashseed', 'expiretime', ...LINK_TAGS],
 } as const;
 
 /** Splits `eth0:vde:///path` into the name of the interface and the locator (IOTH-FACTS §1.3). */
@@ -153,6 +157,7 @@ function parseServer(scheme: 'hub' | 'switch', text: string, rest: string, conte
   const mode = given === undefined ? undefined : octal('mode', given);
   const dirmode = values.get('dirmode');
   const group = values.get('grp');
+  const link = parseLink(values, (word, why) => new VnlError(word, why));
   number('hashseed', values.get('hashseed') ?? '0', 0, 0xffffffff);
   return {
     scheme,
@@ -161,6 +166,7 @@ function parseServer(scheme: 'hub' | 'switch', text: string, rest: string, conte
     mode: mode === undefined ? 0o600 : mode & 0o666,
     dirMode: dirmode === undefined ? directoryMode(mode) : octal('dirmode', dirmode),
     ...(group === undefined ? {} : { group }),
+    ...(link === undefined ? {} : { link }),
     hashSize: number('hashsize', values.get('hashsize') ?? '256', 1, 1 << 20),
     expireSeconds: number('expiretime', values.get('expiretime') ?? '120', 1, 0x7fffffff),
   };

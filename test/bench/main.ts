@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- NAME…]`: measures umvu beside what it is compared with, in one run of about five minutes, and
+ * `npm run bench [-- NAME…]`: measures umvu beside what it is compared with, in one run of some seven minutes, and
  * prints a table. The figures that are asked for, and what was found, are in docs/design/performance.md.
  */
 import { cpus, loadavg, release } from 'node:os';
@@ -8,6 +8,7 @@ import { trapped, untrapped } from './calls.ts';
 import { printFigures, type Figure } from './figure.ts';
 import { ioth } from './ioth.ts';
 import { stacks, start } from './lifetime.ts';
+import { lwip } from './lwip.ts';
 import { Surroundings } from './surroundings.ts';
 
 const BENCHMARKS: Record<string, (at: Surroundings) => Promise<Figure[]>> = {
@@ -17,6 +18,7 @@ const BENCHMARKS: Record<string, (at: Surroundings) => Promise<Figure[]>> = {
   stacks,
   bulk,
   ioth,
+  lwip,
 };
 
 const chosen = process.argv.slice(2);

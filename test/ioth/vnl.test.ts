@@ -35,6 +35,12 @@ describe('servers', () => {
     ['switch://', { scheme: 'switch', ...defaults }],
     ['hub:///tmp/h', { scheme: 'hub', path: '/tmp/h', ...defaults }],
     ['hub://h', { scheme: 'hub', path: join(dir, 'h'), ...defaults }],
+    [
+      'hub://[delay=1.5ms/jitter=10us/loss=0.5%/rate=2mbit]',
+      { link: { delay: 1500, jitter: 10, loss: 0.005, rate: 2e6, limit: 1000 } },
+    ],
+    ['switch:///tmp/s[limit=20]', { link: { delay: 0, jitter: 0, loss: 0, rate: 0, limit: 20 } }],
+    ['hub:///tmp/h[d=2770]', { dirMode: 0o2770 }],
     ['hub:///tmp/h[mode=0660]', { path: '/tmp/h', mode: 0o660, dirMode: 0o2770 }],
     ['hub:///tmp/h[mode=0700]', { mode: 0o600, dirMode: 0o2700 }],
     ['hub:///tmp/h[m=644/g=users]', { mode: 0o644, dirMode: 0o2755, group: 'users' }],

@@ -24,7 +24,6 @@ namespace {
 
 using lwip::Event;
 using lwip::Host;
-using lwip::Inside;
 using lwip::Sock;
 using lwip::Stack;
 
@@ -54,8 +53,7 @@ Napi::Value with_sock(const Napi::CallbackInfo& info, Job job) {
   return number(info.Env(), state->pump->call([&] {
     Sock* sock = state->host->find(id);
     if (sock == nullptr) return -EBADF;
-    const Inside inside(&sock->stack().image());
-    return job(sock);
+    return sock->stack().run([&] { return job(sock); });
   }));
 }
 
@@ -65,7 +63,8 @@ class StackObject : public Napi::ObjectWrap<StackObject> {
     return DefineClass(env, "LwipStack",
                        {InstanceMethod<&StackObject::AddInterface>("addInterface"),
                         InstanceMethod<&StackObject::Socket>("socket"), InstanceMethod<&StackObject::Sockets>("sockets"),
-                        InstanceMethod<&StackObject::Device>("device"), InstanceMethod<&StackObject::Close>("close")},
+                        InstanceMethod<&StackObject::Device>("device"), InstanceMethod<&StackObject::Fail>("fail"),
+                        InstanceMethod<&StackObject::Close>("close")},
                        state);
   }
 
@@ -110,13 +109,13 @@ class StackObject : public Napi::ObjectWrap<StackObject> {
     net::Network* network = network_of(info[1]);
     if (!stack_ || network == nullptr) return number(info.Env(), -EBADF);
     const int mtu = integer(info[2]);
-    return number(info.Env(), state_->pump->call([&] { return stack_->add_interface(name, network, mtu); }));
+    return number(info.Env(), Run([&] { return stack_->add_interface(name, network, mtu); }));
   }
 
   Napi::Value Socket(const Napi::CallbackInfo& info) {
     if (!stack_) return number(info.Env(), -ENETDOWN);
     const int domain = integer(info[0]), type = integer(info[1]), protocol = integer(info[2]);
-    return number(info.Env(), state_->pump->call([&] { return lwip::make_socket(stack_.get(), domain, type, protocol); }));
+    return number(info.Env(), Run([&] { return lwip::make_socket(stack_.get(), domain, type, protocol); }));
   }
 
   Napi::Value Sockets(const Napi::CallbackInfo& info) {
@@ -129,7 +128,19 @@ class StackObject : public Napi::ObjectWrap<StackObject> {
     if (!stack_) return number(info.Env(), -ENETDOWN);
     const auto request = static_cast<unsigned>(info[0].As<Napi::Number>().Uint32Value());
     const std::span<uint8_t> ifreq = bytes(info[1]);
-    return number(info.Env(), state_->pump->call([&] { return lwip::device_request(stack_.get(), request, ifreq); }));
+    return number(info.Env(), Run([&] { return lwip::device_request(stack_.get(), request, ifreq); }));
+  }
+
+  // Fails an assertion of lwIP, for tests.
+  Napi::Value Fail(const Napi::CallbackInfo& info) {
+    if (!stack_) return number(info.Env(), -ENETDOWN);
+    return number(info.Env(), Run([] { return static_cast<int>(pbuf_free(nullptr)); }));
+  }
+
+  // Inside the image; -ENETDOWN where the stack has failed.
+  template <typename Job>
+  int Run(Job job) {
+    return state_->pump->call([&] { return stack_->run(job); });
   }
 
   void Close(const Napi::CallbackInfo&) { Shut(); }
@@ -269,9 +280,8 @@ Napi::Value Accept(const Napi::CallbackInfo& info) {
   state->pump->call([&] {
     Sock* sock = state->host->identify(fd);
     if (sock == nullptr) return 0;
-    const Inside inside(&sock->stack().image());
     uint8_t name[lwip::kLongestAddress];
-    const int size = sock->name(true, name);
+    const int size = sock->stack().run([&] { return sock->name(true, name); });
     if (size <= 0) return 0;
     out[0] = static_cast<uint8_t>(size);
     std::copy_n(name, size, out.begin() + 1);

@@ -25,12 +25,15 @@ int DatagramSock::open() {
   // Not SOCK_DGRAM: of these the end of the one is no event for the other.
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return -errno;
   far_.reset(pair[0]);
+  // What waits for the guest until it is given SO_RCVBUF: twice the default, as much as an ordinary user may.
+  constexpr int kWaiting = 212992;
+  setsockopt(far_.get(), SOL_SOCKET, SO_SNDBUF, &kWaiting, sizeof kWaiting);
   watch(EPOLLIN | EPOLLRDHUP);
   return pair[1];
 }
 
 void DatagramSock::abandon() {
-  drop();
+  if (!stack_->failed()) drop();
   retire();
 }
 
@@ -54,7 +57,13 @@ int DatagramSock::special_option(int level, int name, std::span<uint8_t> out) {
 }
 
 void DatagramSock::on_events(uint32_t events) {
-  const Inside inside(&stack_->image());
+  stack_->run([&] {
+    happened(events);
+    return 0;
+  });
+}
+
+void DatagramSock::happened(uint32_t events) {
   for (int turn = 0; turn < kTurns && !blocked_ && far_; ++turn) {
     if (!take()) break;
   }

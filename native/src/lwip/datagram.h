@@ -34,6 +34,7 @@ class DatagramSock : public Sock {
   bool incoming(std::span<const uint8_t> bytes, const Meta* meta);
 
  private:
+  void happened(uint32_t events);
   bool take();
   bool finished() const;
   bool send(const iovec* parts, std::size_t count, const Meta* meta);

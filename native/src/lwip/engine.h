@@ -21,3 +21,14 @@
 #include "lwip/raw.h"
 #include "lwip/tcp.h"
 #include "lwip/udp.h"
+
+namespace umvu::lwip {
+
+// Thrown through lwIP, whose data is worthless then: something that it takes for granted does not hold.
+struct AssertionFailed {
+  const char* text;
+  const char* file;
+  int line;
+};
+
+}  // namespace umvu::lwip

@@ -23,8 +23,18 @@ const ip6_addr_t *umvu_ip6_gateway(struct netif *netif, const ip6_addr_t *destin
 /* What lwIP would fragment: TCP segments that the link cuts by itself pass, all else goes to ip4_frag and ip6_frag. */
 err_t umvu_ip4_frag(struct pbuf *packet, struct netif *netif, const ip4_addr_t *destination);
 err_t umvu_ip6_frag(struct pbuf *packet, struct netif *netif, const ip6_addr_t *destination);
+/* `value` added to a hash with the secret of this process. */
+uint64_t umvu_hash(uint64_t hash, uint64_t value);
 /* RFC 6528. */
 u32_t umvu_tcp_isn(const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote, u16_t remote_port);
+/* The connections of the stack (connections.h), each null where there is none: to which an incoming segment belongs, … */
+struct tcp_pcb *umvu_tcp_active(const struct tcp_hdr *header);
+/* … in TIME_WAIT, unless the segment opens a new one in its place, … */
+struct tcp_pcb *umvu_tcp_waiting(const struct tcp_hdr *header);
+/* … between the same ends as `pcb` is to be. */
+struct tcp_pcb *umvu_tcp_twin(const struct tcp_pcb *pcb);
+/* Whether anything has this port at our end. */
+int umvu_tcp_port_used(u16_t port);
 /* A segment for a connection or listener; anything but ERR_OK: it is dropped. */
 err_t umvu_tcp_in(struct tcp_pcb *pcb, struct tcp_hdr *header, const struct pbuf *data);
 

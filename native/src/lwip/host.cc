@@ -28,6 +28,9 @@ int Host::open() {
   if (!listener_) return -errno;
   if (const int result = bind_place(listener_.get(), &place_); result != 0) return result;
   if (::listen(listener_.get(), 16) != 0) return -errno;
+  const int probe = make_probe();
+  if (probe < 0) return probe;
+  probe_.reset(probe);
   timer_.reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!timer_) return -errno;
   return pump_->watch(timer_.get(), EPOLLIN, this);
@@ -113,6 +116,8 @@ Sock* Host::identify(int fd) {
 }
 
 std::string Host::name_of(uint64_t id) const { return std::string(1, '\0') + prefix_ + std::to_string(id); }
+
+bool Host::alive(int place) const { return place_alive(place, probe_.get()); }
 
 int Host::attach(int guest) {
   if (const int result = connect_place(guest, place_.get()); result != 0) return result;

@@ -43,6 +43,8 @@ class Host : public net::Pollable {
   int attach(int guest);
   // The abstract name by which the guest's end of an accepted connection is known again.
   std::string name_of(uint64_t id) const;
+  // place_alive() (place.h).
+  bool alive(int place) const;
 
   void on_events(uint32_t) override;
 
@@ -53,6 +55,7 @@ class Host : public net::Pollable {
   net::UniqueFd timer_;
   net::UniqueFd listener_;
   net::UniqueFd place_;
+  net::UniqueFd probe_;
   std::string prefix_;
   uint64_t last_id_ = 0;
   uint64_t armed_ = 0;

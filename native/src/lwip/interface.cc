@@ -59,7 +59,8 @@ Interface::Interface(Stack* stack, int index, std::string name, net::Network* ne
 }
 
 Interface::~Interface() {
-  if (network_ != nullptr && port_number_ > 0) network_->remove_port(port_number_);
+  disconnect();
+  if (stack_->failed()) return;
   while (!places_.empty()) drop_place(places_.back().get());
 }
 
@@ -81,6 +82,10 @@ int Interface::connect() {
   const int number = network_->add_port(std::move(config));
   if (number > 0) port_number_ = number;
   return number;
+}
+
+void Interface::disconnect() {
+  if (network_ != nullptr && port_number_ > 0) network_->remove_port(port_number_);
 }
 
 net::PortCounters Interface::counters() const {

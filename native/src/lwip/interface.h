@@ -64,6 +64,8 @@ class Interface {
 
   // 0 or a negated errno. Inside the image.
   int connect();
+  // Leaves the network.
+  void disconnect();
   void set_up(bool up);
   void set_mac(const uint8_t* mac);
   int set_mtu(int mtu);

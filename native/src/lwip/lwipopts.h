@@ -100,7 +100,7 @@
 #define SO_REUSE 1
 #define SO_REUSE_RXTOALL 1
 #define TCP_TMR_INTERVAL 20
-/* TIME_WAIT is twice this (ms): long enough for an interface in this process, short because lwIP searches lists. */
+/* TIME_WAIT is twice this (ms): long enough for interfaces in this process. */
 #define TCP_MSL 500
 #define TCP_SYNMAXRTX 6
 #define TCP_MAXRTX 12
@@ -116,6 +116,11 @@
 #define LWIP_CHECKSUM_ON_COPY 0
 #define CHECKSUM_GEN_ICMP 1
 #define CHECKSUM_GEN_ICMP6 1
+
+/* Places in a connection for the back link of lists (tcp_lists.h) and the entry in the table (connections.h). */
+#define LWIP_TCP_PCB_NUM_EXT_ARGS 2
+#define UMVU_TCP_BACK 0
+#define UMVU_TCP_ENTRY 1
 
 #define LWIP_HOOK_FILENAME "lwip/hooks.h"
 #define LWIP_HOOK_IP4_ROUTE_SRC(src, dest) umvu_ip4_route(src, dest)

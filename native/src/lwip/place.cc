@@ -56,10 +56,14 @@ int bind_place(int fd, net::UniqueFd* place) {
 
 int connect_place(int fd, int place) { return connect_to(fd, place); }
 
-bool place_alive(int place) {
+int make_probe() {
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  return fd < 0 ? -errno : fd;
+}
+
+bool place_alive(int place, int probe) {
   // A socket of another type is refused with EPROTOTYPE where there is one, with ECONNREFUSED where there is none.
-  const net::UniqueFd probe(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  return !probe || connect_to(probe.get(), place) != -ECONNREFUSED;
+  return connect_to(probe, place) != -ECONNREFUSED;
 }
 
 }  // namespace umvu::lwip

@@ -13,7 +13,9 @@ namespace umvu::lwip {
 int bind_place(int fd, net::UniqueFd* place);
 // Connects `fd`, an AF_UNIX stream socket, to what listens at `place`. 0 or a negated errno.
 int connect_place(int fd, int place);
+// A socket for place_alive(), or a negated errno.
+int make_probe();
 // Whether the socket that was bound there still exists.
-bool place_alive(int place);
+bool place_alive(int place, int probe);
 
 }  // namespace umvu::lwip

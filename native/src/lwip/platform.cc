@@ -51,19 +51,20 @@ uint16_t umvu_checksum(const void* bytes, int size) {
 }
 
 void umvu_lwip_assert(const char* text, const char* file, int line) {
-  std::fprintf(stderr, "umvu: lwIP: %s (%s:%d)\n", text, file, line);
-  std::abort();
+  throw umvu::lwip::AssertionFailed{text, file, line};
 }
 
 u32_t sys_now(void) { return static_cast<u32_t>(microseconds() / 1000); }
+
+uint64_t umvu_hash(uint64_t hash, uint64_t value) { return mix(hash ^ mix(value ^ secret())); }
 
 u32_t umvu_tcp_isn(const ip_addr_t* local, u16_t local_port, const ip_addr_t* remote, u16_t remote_port) {
   uint64_t words[4] = {};
   std::memcpy(words, local, 16);
   std::memcpy(words + 2, remote, 16);
-  uint64_t hash = secret();
-  for (const uint64_t word : words) hash = mix(hash ^ word);
-  hash = mix(hash ^ local_port ^ static_cast<uint64_t>(remote_port) << 16);
+  uint64_t hash = 0;
+  for (const uint64_t word : words) hash = umvu_hash(hash, word);
+  hash = umvu_hash(hash, local_port ^ static_cast<uint64_t>(remote_port) << 16);
   return static_cast<u32_t>(hash + microseconds() / 4);
 }
 

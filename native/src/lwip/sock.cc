@@ -38,6 +38,8 @@ int Sock::special_option(int, int, std::span<uint8_t>) { return -ENOPROTOOPT; }
 
 void Sock::watch(uint32_t events) {
   net::Pump& pump = host().pump();
+  if (watched_ && events == events_) return;
+  events_ = events;
   if (watched_) {
     pump.change(far_.get(), events, this);
   } else {
@@ -48,6 +50,12 @@ void Sock::watch(uint32_t events) {
 void Sock::unwatch() {
   if (watched_) host().pump().unwatch(far_.get());
   watched_ = false;
+}
+
+void Sock::cut() {
+  unwatch();
+  far_.reset();
+  host().notify(id_, Event::kFailed, ENETDOWN);
 }
 
 void Sock::retire() {

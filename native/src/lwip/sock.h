@@ -74,6 +74,8 @@ class Sock : public net::Pollable {
   virtual bool retry() { return false; }
   // Whether the guest still has it, where its end cannot be seen otherwise.
   virtual bool alive() { return true; }
+  // lwIP does not work any more: the guest sees the end of its connection.
+  void cut();
   // The stack goes away, or the guest has closed its end.
   virtual void abandon() = 0;
 
@@ -102,6 +104,7 @@ class Sock : public net::Pollable {
 
  private:
   bool watched_ = false;
+  uint32_t events_ = 0;
 };
 
 // For the hook of lwIP: whether a segment for `pcb` is taken.

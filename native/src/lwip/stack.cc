@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 #include "lwip/host.h"
 #include "lwip/packet.h"
@@ -19,13 +21,6 @@ constexpr uint64_t kActive = 16000;
 constexpr uint64_t kFast = 100, kSlow = 1000;
 // Above this many bytes the network is told to wait.
 constexpr std::size_t kMostReceived = 16 << 20;
-
-bool waits(const tcp_pcb* pcb) {
-  return (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT) || pcb->unacked != nullptr ||
-         pcb->unsent != nullptr || pcb->ooseq != nullptr || pcb->refused_data != nullptr ||
-         (pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND)) != 0 || (pcb->so_options & SOF_KEEPALIVE) != 0 ||
-         pcb->persist_backoff != 0;
-}
 
 }  // namespace
 
@@ -48,9 +43,27 @@ Stack::Stack(Host* host) : host_(host), image_(this), routes_(this) {
 
 Stack::~Stack() { close(); }
 
+int Stack::fail(const AssertionFailed& failure) {
+  const char* slash = std::strrchr(failure.file, '/');
+  std::fprintf(stderr, "umvu: lwIP: %s (%s:%d): the stack is taken down\n", failure.text,
+               slash == nullptr ? failure.file : slash + 1, failure.line);
+  failed_ = true;
+  deadline_ = 0;
+  host_->schedule(this);
+  for (Sock* sock : socks_) sock->cut();
+  for (const auto& interface : interfaces_) interface->disconnect();
+  received_.clear();
+  return -ENETDOWN;
+}
+
 void Stack::close() {
   const Inside inside(&image_);
   while (!socks_.empty()) (*socks_.begin())->abandon();
+  if (failed_) {
+    interfaces_.clear();
+    host_->forget(this);
+    return;
+  }
   for (const Received& received : received_) pbuf_free(received.packet);
   received_.clear();
   // Packets that wait for further fragments; nobody is told.
@@ -133,7 +146,13 @@ void Stack::forget(Sock* sock) {
 }
 
 void Stack::on_turn() {
-  const Inside inside(&image_);
+  run([this] {
+    turn();
+    return 0;
+  });
+}
+
+void Stack::turn() {
   if (resend_) output_all();
   // What comes in while this goes on waits for the next turn.
   for (std::size_t left = received_.size(); left > 0 && !received_.empty(); --left) {
@@ -156,15 +175,13 @@ void Stack::output_all() {
   for (Sock* sock : socks_) sock->network_writable();
 }
 
-bool Stack::tcp_waits() const {
-  if (tcp_tw_pcbs != nullptr) return true;
-  for (const tcp_pcb* pcb = tcp_active_pcbs; pcb != nullptr; pcb = pcb->next) {
-    if (waits(pcb)) return true;
-  }
-  return false;
+bool Stack::tcp_waits() {
+  connections_.park();
+  return tcp_active_pcbs != nullptr || tcp_tw_pcbs != nullptr;
 }
 
 void Stack::touch() {
+  if (failed_) return;
   const uint64_t now = host_->clock();
   active_until_ = now + kActive;
   if (deadline_ != 0) return;
@@ -178,7 +195,13 @@ void Stack::touch() {
 }
 
 void Stack::tick(uint64_t now) {
-  const Inside inside(&image_);
+  run([&] {
+    work(now);
+    return 0;
+  });
+}
+
+void Stack::work(uint64_t now) {
   // What is sent meanwhile must not set the clocks: touch() leaves them alone while there is a deadline.
   deadline_ = now;
   const bool tcp = tcp_waits();
@@ -197,7 +220,7 @@ void Stack::tick(uint64_t now) {
     interface->collect_addresses();
     if (interface->network() != nullptr) interface->network()->finish();
   }
-  if (tcp || !retries_.empty() || tcp_waits()) {
+  if (!retries_.empty() || tcp_waits()) {
     deadline_ = now + TCP_TMR_INTERVAL;
   } else if (now < active_until_) {
     deadline_ = last_fast_ + kFast;

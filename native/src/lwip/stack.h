@@ -1,10 +1,12 @@
 #pragma once
 
+#include <cerrno>
 #include <deque>
 #include <memory>
 #include <set>
 #include <vector>
 
+#include "lwip/connections.h"
 #include "lwip/image.h"
 #include "lwip/interface.h"
 #include "lwip/routes.h"
@@ -28,6 +30,7 @@ class Stack : public net::Pollable {
   Host& host() { return *host_; }
   Image& image() { return image_; }
   Routes& routes() { return routes_; }
+  Connections& connections() { return connections_; }
   const std::vector<std::unique_ptr<Interface>>& interfaces() const { return interfaces_; }
   Interface* interface(int index) const;
   Interface* interface(const std::string& name) const;
@@ -43,6 +46,20 @@ class Stack : public net::Pollable {
   void see(const Seen& seen);
   // Takes everything down.
   void close();
+  // What `job`, called inside the image, returns; all that uses lwIP comes through here. Where lwIP fails an assertion,
+  // the stack is taken down with a line to standard error, now and for ever after the result is -ENETDOWN.
+  template <typename Job>
+  int run(Job job) {
+    if (failed_) return -ENETDOWN;
+    try {
+      const Inside inside(&image_);
+      return job();
+    } catch (const AssertionFailed& failure) {
+      return fail(failure);
+    }
+  }
+  // lwIP must not be called any more, not even to free anything.
+  bool failed() const { return failed_; }
 
   // Takes a packet that will be given to lwIP at the next turn.
   void receive(const Received& received);
@@ -61,7 +78,10 @@ class Stack : public net::Pollable {
   void on_turn() override;
 
  private:
-  bool tcp_waits() const;
+  int fail(const AssertionFailed& failure);
+  void turn();
+  void work(uint64_t now);
+  bool tcp_waits();
   void advance_tcp(uint64_t now);
   void run_tcp(uint64_t now);
   void slow_ticks(uint64_t now);
@@ -70,6 +90,7 @@ class Stack : public net::Pollable {
   Host* const host_;
   Image image_;
   Routes routes_;
+  Connections connections_;
   std::vector<std::unique_ptr<Interface>> interfaces_;
   std::set<Sock*> socks_;
   std::set<Sock*> retries_;
@@ -77,6 +98,7 @@ class Stack : public net::Pollable {
   std::deque<Received> received_;
   std::size_t received_bytes_ = 0;
   bool resend_ = false;
+  bool failed_ = false;
   uint64_t deadline_ = 0;
   uint64_t active_until_ = 0;
   uint64_t last_tcp_ = 0;

@@ -41,6 +41,7 @@ class StreamSock : public Sock {
     std::size_t left;
   };
 
+  void happened(uint32_t events);
   bool taken(const Endpoint& wanted, bool listening);
   int make_pcb();
   void set_callbacks();

@@ -32,7 +32,13 @@ void StreamSock::update_interest() {
 }
 
 void StreamSock::on_events(uint32_t events) {
-  const Inside inside(&stack_->image());
+  stack_->run([&] {
+    happened(events);
+    return 0;
+  });
+}
+
+void StreamSock::happened(uint32_t events) {
   if (state_ != State::kConnected || !far_) return;
   if ((events & EPOLLOUT) != 0) push();
   if (!far_) return;
@@ -55,6 +61,7 @@ void StreamSock::on_events(uint32_t events) {
 
 void StreamSock::pull() {
   if (state_ != State::kConnected || !far_ || guest_finished_ || pcb_ == nullptr) return;
+  Connections::wake(pcb_);
   bool wrote = false;
   const bool was_full = send_full_;
   send_full_ = false;
@@ -126,6 +133,7 @@ err_t StreamSock::on_sent(void* self, tcp_pcb* pcb, u16_t size) {
 // The guest has shut down its sending side.
 void StreamSock::guest_finished() {
   guest_finished_ = true;
+  Connections::wake(pcb_);
   tcp_shutdown(pcb_, 0, 1);
   update_interest();
 }
@@ -139,6 +147,7 @@ void StreamSock::guest_closed(bool reset) {
   const auto* linger = options_.find(SOL_SOCKET, SO_LINGER);
   const bool abort = linger != nullptr && linger->size() >= 8 && (*linger)[0] != 0 && (*linger)[4] == 0;
   tcp_pcb* pcb = pcb_;
+  Connections::wake(pcb);
   restore_window();
   // With unread bytes lwIP would send RST all the same, and free the PCB.
   if (reset || abort || !received_.empty() || pcb->rcv_wnd != TCP_WND_MAX(pcb)) {
@@ -191,12 +200,15 @@ err_t StreamSock::on_received(void* self, tcp_pcb* pcb, pbuf* data, err_t) {
 }
 
 void StreamSock::drop_received() {
-  for (pbuf* part : received_) pbuf_free(part);
+  if (!stack_->failed()) {
+    for (pbuf* part : received_) pbuf_free(part);
+  }
   received_.clear();
 }
 
 // Bytes that the guest has got, or that nobody wants.
 void StreamSock::consumed(std::size_t size) {
+  if (pcb_ != nullptr) Connections::wake(pcb_);
   while (size > 0) {
     pbuf*& first = received_.front();
     const auto now = static_cast<u16_t>(std::min<std::size_t>(size, first->tot_len));

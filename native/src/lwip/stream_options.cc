@@ -107,6 +107,7 @@ int StreamSock::option_changed(int guest, int level, int name) {
     setsockopt(guest, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
   }
   if (pcb_ != nullptr) {
+    if (state_ == State::kConnected) Connections::wake(pcb_);
     apply_options();
     stack_->touch();
   }

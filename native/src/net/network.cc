@@ -10,12 +10,15 @@ namespace umvu::net {
 Network::Network(Pump* pump, NetworkOptions options, std::function<void(int)> on_gone)
     : pump_(pump), on_gone_(std::move(on_gone)) {
   if (options.learning) table_.emplace(options.hash_size, options.expire_seconds);
+  if (options.conditions.any()) link_ = std::make_unique<Link>(this, options.conditions);
 }
 
 Network::~Network() = default;
 
 int Network::add_port(PortConfig config) {
   int error = 0;
+  if (link_) error = link_->open();
+  if (error != 0) return error;
   const bool recorded = !config.name.empty();
   auto port = Port::open(this, next_number_, std::move(config), &error);
   if (!port) return error;
@@ -69,10 +72,13 @@ int Network::listen(const ListenOptions& options) {
 }
 
 std::optional<PortCounters> Network::counters(int number) const {
-  for (const auto& port : ports_) {
-    if (port->number() == number) return port->counters();
-  }
-  return std::nullopt;
+  const Port* found = port(number);
+  return found == nullptr ? std::nullopt : std::optional(found->counters());
+}
+
+Port* Network::port(int number) const {
+  const auto at = std::find_if(ports_.begin(), ports_.end(), [number](auto& p) { return p->number() == number; });
+  return at == ports_.end() ? nullptr : at->get();
 }
 
 void Network::close() {
@@ -86,6 +92,10 @@ void Network::close() {
     server_->shut();
     pump_->retire(std::move(server_));
   }
+  if (link_) {
+    link_->shut();
+    pump_->retire(std::move(link_));
+  }
 }
 
 void Network::pause() {
@@ -96,10 +106,11 @@ void Network::pause() {
 void Network::resume() {
   if (--full_ports_ > 0) return;
   for (const auto& port : ports_) port->set_reading(true);
+  if (link_) link_->resume();
 }
 
 bool Network::offloads() const {
-  return std::all_of(ports_.begin(), ports_.end(), [](auto& port) { return port->vnet_header(); });
+  return !link_ && std::all_of(ports_.begin(), ports_.end(), [](auto& port) { return port->vnet_header(); });
 }
 
 void Network::flush() {
@@ -142,6 +153,12 @@ bool Network::receive(Port* from, const Frame& frame) {
   ++from->counters().rx_frames;
   from->counters().rx_bytes += frame.size;
   from->record_sent(frame);
+  if (!link_) return forward(from, frame);
+  link_->take(from, frame.raw, frame.size);
+  return false;
+}
+
+bool Network::forward(Port* from, const Frame& frame) {
   Port* only = nullptr;
   if (table_) {
     table_->learn(frame.data(), frame.size, from, pump_->now());

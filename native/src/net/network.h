@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "net/link_conditions.h"
 #include "net/mac_table.h"
 #include "net/port.h"
 #include "net/pump.h"
@@ -18,6 +19,7 @@ struct NetworkOptions {
   bool learning = false;  // a switch; otherwise a hub
   std::size_t hash_size = 256;
   uint32_t expire_seconds = 120;
+  LinkConditions conditions;
 };
 
 struct ListenOptions {
@@ -47,8 +49,12 @@ class Network {
   // For its ports.
   const std::string& description() const { return description_; }
   Pump& pump() { return *pump_; }
-  // Passes a frame on. True when its memory must stay as it is until flush().
+  // Passes a frame on, at once or (conditions) later. True when its memory must stay as it is until flush().
   bool receive(Port* from, const Frame& frame);
+  // Gives a frame to the ports it is for; as receive().
+  bool forward(Port* from, const Frame& frame);
+  // Null: it is gone.
+  Port* port(int number) const;
   void flush();
   // The end of a batch: flushes, and removes the ports that turned out to be broken.
   void finish();
@@ -59,7 +65,7 @@ class Network {
   // A port takes no more, or does so again: nothing is read while any is full.
   void pause();
   void resume();
-  // Whether all ports take frames that the hardware would finish.
+  // Whether all ports take frames that the hardware would finish, and nothing happens to them on the way.
   bool offloads() const;
   bool paused() const { return full_ports_ > 0; }
   // `port` is broken, or its peer is gone.
@@ -78,6 +84,7 @@ class Network {
   std::string description_;
   std::function<void(int)> on_gone_;
   std::optional<MacTable> table_;
+  std::unique_ptr<Link> link_;
   std::vector<std::unique_ptr<Port>> ports_;
   std::vector<Port*> unflushed_;
   std::vector<Port*> broken_;

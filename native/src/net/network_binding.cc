@@ -67,6 +67,9 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
     options.learning = info[0].As<Napi::String>().Utf8Value() == "switch";
     options.hash_size = given.Get("hashSize").As<Napi::Number>().Uint32Value();
     options.expire_seconds = given.Get("expireSeconds").As<Napi::Number>().Uint32Value();
+    if (const Napi::Value link = given.Get("link"); link.IsObject()) {
+      options.conditions = ConditionsOf(link.As<Napi::Object>());
+    }
     gone_ = Napi::ThreadSafeFunction::New(info.Env(), info[2].As<Napi::Function>(), "umvu network",
                                           0, 1);
     gone_.Unref(info.Env());
@@ -84,6 +87,17 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
   Network* Get() { return network_.get(); }
 
  private:
+  static net::LinkConditions ConditionsOf(const Napi::Object& link) {
+    const auto number = [&](const char* name) { return link.Get(name).As<Napi::Number>(); };
+    net::LinkConditions conditions;
+    conditions.delay = static_cast<uint64_t>(number("delay").Int64Value()) * 1000;
+    conditions.jitter = static_cast<uint64_t>(number("jitter").Int64Value()) * 1000;
+    conditions.loss = number("loss").DoubleValue();
+    conditions.rate = static_cast<uint64_t>(number("rate").Int64Value());
+    conditions.limit = number("limit").Uint32Value();
+    return conditions;
+  }
+
   static void OnExit(void* self) { static_cast<NetworkObject*>(self)->Shut(); }
 
   // Idempotent.

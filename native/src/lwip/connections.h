@@ -1,0 +1,50 @@
+#pragma once
+
+#include <array>
+#include <unordered_map>
+
+#include "lwip/engine.h"
+
+namespace umvu::lwip {
+
+// The connections of a stack by their two ends, those in TIME_WAIT included. lwIP has lists only, and asks here instead
+// of searching them (hooks.h), so that a segment costs the same however many connections there are. Inside the image.
+class Connections {
+ public:
+  // `pcb`, both ends of which are known, leaves by itself when lwIP frees it.
+  void add(tcp_pcb* pcb);
+  // Those that come to `listener` are added before their SYN is answered.
+  static void add_accepted(tcp_pcb* listener);
+
+  // Null: there is none.
+  tcp_pcb* find(const ip_addr_t& local, u16_t local_port, const ip_addr_t& remote, u16_t remote_port) const;
+  // Whether a connection has this port at our end.
+  bool uses(u16_t local_port) const { return ports_.contains(local_port); }
+
+  // Takes those that need no timer out of lwIP's list of active ones, which the timers walk. What comes in wakes them;
+  // who uses one of them otherwise does so.
+  void park();
+  static void wake(tcp_pcb* pcb);
+
+ private:
+  // Addresses, then ports, zones and families.
+  using Ends = std::array<uint64_t, 6>;
+  struct Hash {
+    std::size_t operator()(const Ends& ends) const;
+  };
+  using Table = std::unordered_map<Ends, tcp_pcb*, Hash>;
+
+  static Ends ends_of(const ip_addr_t& local, u16_t local_port, const ip_addr_t& remote, u16_t remote_port);
+  static u16_t local_port_of(const Ends& ends) { return static_cast<u16_t>(ends[4]); }
+  void remove(const Table::value_type& entry);
+
+  static void on_freed(u8_t, void* entry);
+  static err_t on_passive_open(u8_t, tcp_pcb_listen*, tcp_pcb* pcb);
+  static const tcp_ext_arg_callbacks kCallbacks;
+
+  Table table_;
+  // How many connections have a port.
+  std::unordered_map<u16_t, unsigned> ports_;
+};
+
+}  // namespace umvu::lwip
