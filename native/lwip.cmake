@@ -53,6 +53,11 @@ endfunction()
 
 # Splitting a segment that does not fit into the peer's window leaves its FIN on the first part, so the rest is lost.
 lwip_fix(core/tcp_out.c "TCPH_SET_FLAG(useg->tcphdr, split_flags);" "TCPH_FLAGS_SET(useg->tcphdr, split_flags);")
+# ICMP errors quote as much as Linux's do (RFC 1812, 4.3.2.3), also of packets in several pieces.
+lwip_fix(core/ipv4/icmp.c "#define ICMP_DEST_UNREACH_DATASIZE 8" "#define ICMP_DEST_UNREACH_DATASIZE 528"
+  "SMEMCPY((u8_t *)q->payload + sizeof(struct icmp_echo_hdr), (u8_t *)p->payload,
+          response_pkt_len);"
+  "pbuf_copy_partial(p, (u8_t *)q->payload + sizeof(struct icmp_echo_hdr), response_pkt_len, 0);")
 
 # Connections are found in a table (connections.h) instead of by a search of all, and leave lists without one
 # (tcp_lists.h). Whether an address may be bound, the glue has decided before.

@@ -289,6 +289,12 @@ export interface NativeLwip {
   getOption(id: number, level: number, name: number, out: Uint8Array): number;
   /** As {@link NativeLwipStack.device}, of the stack of a socket. */
   device(id: number, request: number, ifreq: Uint8Array): number;
+  /**
+   * The next ICMP error that waits for MSG_ERRQUEUE: struct sock_extended_err, the address of who reported it and the
+   * destination (128 bytes each, after one for the length), and what was sent. Its size, or -EAGAIN.
+   * An `out` without room only asks whether there is one (0).
+   */
+  takeQueued(id: number, out: Uint8Array): number;
   /** To be called when {@link LWIP_EVENT}.reset was told. */
   finishReset(id: number): number;
   /** Sends a datagram; -EAGAIN where the network is full. */

@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 build=(g++ make cmake linux-libc-dev musl-tools golang-go libseccomp-dev libpcap-dev)
 # Real programs that the tests run as guests.
 programs=(
-  apache2-utils bind9-dnsutils bsdextrautils busybox caddy curl dnsmasq-base e2fsprogs fdisk gdb iperf3 iproute2 iputils-arping iputils-ping mount
+  apache2-utils bind9-dnsutils bsdextrautils busybox caddy curl dnsmasq-base e2fsprogs fdisk gdb iperf3 iproute2
+  iputils-arping iputils-ping libpython3.11-testsuite mount
   net-tools netcat-openbsd nginx-light openssh-client openssh-server openssl procps python3 radvd redis-server
   redis-tools strace tcpdump unbound util-linux wget
 )

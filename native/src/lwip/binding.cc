@@ -120,6 +120,7 @@ class StackObject : public Napi::ObjectWrap<StackObject> {
 
   Napi::Value Sockets(const Napi::CallbackInfo& info) {
     return number(info.Env(), !stack_ ? 0 : state_->pump->call([&] {
+      state_->host->sweep();
       return static_cast<int>(stack_->socks().size());
     }));
   }
@@ -252,6 +253,13 @@ Napi::Value Map(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value TakeQueued(const Napi::CallbackInfo& info) {
+  return with_sock(info, [&](Sock* sock) {
+    auto* internet = dynamic_cast<lwip::InternetSock*>(sock);
+    return internet == nullptr ? -EAGAIN : internet->take_queued(bytes(info[1]));
+  });
+}
+
 Napi::Value FinishReset(const Napi::CallbackInfo& info) {
   return with_sock(info, [&](Sock* sock) {
     if (auto* stream = dynamic_cast<lwip::StreamSock*>(sock)) stream->finish_reset();
@@ -355,6 +363,7 @@ void init_lwip(Napi::Env env, Napi::Object exports, net::Pump* pump) {
   add("device", Device);
   add("setOption", SetOption);
   add("getOption", GetOption);
+  add("takeQueued", TakeQueued);
   add("finishReset", FinishReset);
   add("map", Map);
   add("accept", Accept);

@@ -1,13 +1,17 @@
 #pragma once
 
+#include <deque>
+#include <string>
 #include <vector>
 
+#include "lwip/icmp_errors.h"
 #include "lwip/markers.h"
 #include "lwip/sock.h"
 
 namespace umvu::lwip {
 
-// A socket whose messages are datagrams: the guest's descriptor is one end of an AF_UNIX pair (SOCK_SEQPACKET).
+// A socket whose messages are datagrams: the guest's descriptor is one end of an AF_UNIX pair. Nothing tells when the
+// guest has closed it; it is noticed when a message comes for it, when its port is wanted, or by Host::sweep().
 class DatagramSock : public Sock {
  public:
   using Sock::Sock;
@@ -21,6 +25,8 @@ class DatagramSock : public Sock {
   void network_writable() override;
   // Sends a message after those that the guest has written itself. As outgoing().
   int send_message(std::span<const uint8_t> bytes, const Meta* meta);
+  bool unseen() const override { return true; }
+  bool retry() override;
   void abandon() override;
 
  protected:
@@ -29,16 +35,26 @@ class DatagramSock : public Sock {
   virtual int outgoing(std::span<const uint8_t> bytes, const Meta* meta) = 0;
   // Gives up what the socket holds in lwIP.
   virtual void drop() = 0;
-  // A message for the guest; lost (false) when its buffer is full, as everywhere.
-  void incoming(const pbuf* packet, std::size_t skip, const Meta* meta);
+  // A message for the guest. False: it is lost, because the guest's buffer is full, as everywhere, or it has closed().
+  bool incoming(const pbuf* packet, std::size_t skip, const Meta* meta);
   bool incoming(std::span<const uint8_t> bytes, const Meta* meta);
+  // Whether the guest is known to have closed it.
+  bool closed() const { return closed_; }
+  // An error that the next call tells, and poll(2) as POLLERR.
+  void raise(int error);
 
  private:
-  void happened(uint32_t events);
+  void happened();
   bool take();
-  bool finished() const;
+  void drain();
+  void show_error();
   bool send(const iovec* parts, std::size_t count, const Meta* meta);
 
+  std::string guest_name_;  // abstract address of the guest's end, by which it is found again
+  net::UniqueFd place_;     // of far_, since there was an error
+  bool raised_ = false;     // error_ is to be shown
+  bool draining_ = false;
+  bool closed_ = false;     // by the guest
   bool blocked_ = false;
   std::vector<uint8_t> held_;  // the message that the network did not take
 };
@@ -49,15 +65,43 @@ class InternetSock : public DatagramSock {
   InternetSock(Stack* stack, int domain, int type, int protocol);
 
   int name(bool peer, uint8_t* out) override;
+  int shutdown(int guest, int how) override;
+  int option_changed(int guest, int level, int name) override;
+  int special_option(int level, int name, std::span<uint8_t> out) override;
+  // Whether a message from here, of `port` to `to`, may have caused an ICMP error.
+  bool sent(const ip_addr_t& from, uint16_t port, const Endpoint& to) const;
+  // An ICMP error for such a message. Told if the socket is connected and `hard`, or if it wants to know (IP_RECVERR).
+  void icmp_error(const IcmpError& error, bool hard);
+  // The next error of the queue (MSG_ERRQUEUE) as IcmpError::write() lays it out: its size, or -EAGAIN.
+  // Without room in `out`: 0 where there is one, and it stays.
+  int take_queued(std::span<uint8_t> out);
 
  protected:
   // Where a message goes, and from which address: by `meta`, or as the socket is connected. 0 or a negated errno.
   int destination(const Meta* meta, Endpoint* to, ip_addr_t* source, netif** place);
   Meta meta_of(const ip_addr_t& peer, uint16_t port, const pbuf* packet) const;
-  bool from_connected() const { return connected_; }
+  // Whether a packet that lwIP is handing out is for this socket by its interface and its groups.
+  bool wants_current() const;
+  // Whether a packet of that size may be sent in fragments, or fits without. 0 or -EMSGSIZE.
+  int check_size(std::size_t size, const netif* place, bool v6);
+  bool broadcast(const ip_addr_t& ip, const netif* place) const;
+  void leave_groups();
 
   Endpoint local_, remote_;
   bool connected_ = false;
+
+ private:
+  struct Group {
+    ip_addr_t ip;
+    int interface;
+  };
+  int membership(int level, int name);
+  int wanted_source(const Meta* meta, ip_addr_t* source);
+  int join(const Group& group);
+  int leave(const Group& group);
+
+  std::vector<Group> groups_;
+  std::deque<IcmpError> errors_;
 };
 
 class UdpSock : public InternetSock {
@@ -78,10 +122,12 @@ class UdpSock : public InternetSock {
   bool taken(const Endpoint& wanted) const;
   int make_bound();
   int coverage(int name);
-  int membership(int level, int name);
+  void set_hops(const Meta* meta, bool v6);
+  UdpSock* choose(const ip_addr_t& from, uint16_t port);
   static void on_packet(void* self, udp_pcb* pcb, pbuf* packet, const ip_addr_t* from, u16_t port);
 
   udp_pcb* pcb_ = nullptr;
+  bool chosen_ = false;  // connect() has chosen the local address
 };
 
 // SOCK_RAW, and SOCK_DGRAM of ICMP («ping sockets»).

@@ -8,13 +8,37 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <fstream>
+#include <sstream>
+#include <unordered_set>
 
 #include "lwip/place.h"
 
 namespace umvu::lwip {
+namespace {
+
+// Inodes of all AF_UNIX sockets of this network namespace, where the guests' ends are. Empty: unknown.
+std::unordered_set<ino_t> unix_inodes() {
+  std::unordered_set<ino_t> inodes;
+  std::ifstream table("/proc/self/net/unix");
+  std::string line;
+  std::getline(table, line);
+  while (std::getline(table, line)) {
+    // Num RefCount Protocol Flags Type St Inode Path
+    std::istringstream words(line);
+    std::string word;
+    ino_t inode = 0;
+    for (int i = 0; i < 6; ++i) words >> word;
+    if (words >> inode) inodes.insert(inode);
+  }
+  return inodes;
+}
+
+}  // namespace
 
 Host::Host(net::Pump* pump, Notify notify) : pump_(pump), notify_(std::move(notify)) {}
 
@@ -80,6 +104,31 @@ void Host::on_events(uint32_t) {
     stack->tick(now);
   }
   if (!deadlines_.empty()) schedule(deadlines_.begin()->second);
+}
+
+void Host::sweep() {
+  const std::unordered_set<ino_t> known = unix_inodes();
+  if (known.empty()) return;
+  std::vector<Sock*> closed;
+  for (const auto& [id, sock] : socks_) {
+    if (sock->inode != 0 && sock->unseen() && !known.contains(sock->inode)) closed.push_back(sock);
+  }
+  for (Sock* sock : closed) {
+    const auto abandon = [sock] {
+      sock->abandon();
+      return 0;
+    };
+    if (sock->stack().failed()) {
+      abandon();
+    } else {
+      sock->stack().run(abandon);
+    }
+  }
+  sweep_at_ = std::max(kLeastSweep, 2 * socks_.size());
+}
+
+void Host::sweep_sometimes() {
+  if (socks_.size() >= sweep_at_) sweep();
 }
 
 void Host::remove(Sock* sock) {

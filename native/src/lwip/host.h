@@ -37,6 +37,11 @@ class Host : public net::Pollable {
   Sock* find(uint64_t id) const;
   // The socket that descriptor `fd` is the guest's end of; null: none of ours.
   Sock* identify(int fd);
+  // Abandons sockets that their guests have closed, where nothing else tells (Sock::unseen()). Costs as much as the
+  // machine has AF_UNIX sockets.
+  void sweep();
+  // The same, when there are twice as many as after the last time.
+  void sweep_sometimes();
   void notify(uint64_t id, Event event, int value) { notify_(id, event, value); }
 
   // Connects the AF_UNIX stream socket `guest`; the other end, or a negated errno.
@@ -49,6 +54,8 @@ class Host : public net::Pollable {
   void on_events(uint32_t) override;
 
  private:
+  static constexpr std::size_t kLeastSweep = 64;
+
   net::Pump* const pump_;
   const Notify notify_;
   Markers markers_;
@@ -59,6 +66,7 @@ class Host : public net::Pollable {
   std::string prefix_;
   uint64_t last_id_ = 0;
   uint64_t armed_ = 0;
+  std::size_t sweep_at_ = kLeastSweep;
   std::set<std::pair<uint64_t, Stack*>> deadlines_;
   std::unordered_map<Stack*, uint64_t> scheduled_;
   std::unordered_map<uint64_t, Sock*> socks_;

@@ -51,6 +51,7 @@ int finish(Stack* stack, Sock* sock, int fd) {
 }  // namespace
 
 int make_socket(Stack* stack, int domain, int type, int protocol) {
+  stack->host().sweep_sometimes();
   const Inside inside(&stack->image());
   const int actual = protocol_of(domain, type, protocol);
   if (actual < 0) return actual;

@@ -56,6 +56,13 @@ int bind_place(int fd, net::UniqueFd* place) {
 
 int connect_place(int fd, int place) { return connect_to(fd, place); }
 
+int send_place(int fd, int place) {
+  const sockaddr_un address = address_of("/proc/self/fd/" + std::to_string(place));
+  const ssize_t sent = sendto(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
+                              sizeof address);
+  return sent < 0 ? -errno : 0;
+}
+
 int make_probe() {
   const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   return fd < 0 ? -errno : fd;

@@ -13,6 +13,8 @@ namespace umvu::lwip {
 int bind_place(int fd, net::UniqueFd* place);
 // Connects `fd`, an AF_UNIX stream socket, to what listens at `place`. 0 or a negated errno.
 int connect_place(int fd, int place);
+// Sends one byte from `fd`, a datagram socket that is connected to nothing, to the one at `place`. 0 or a negated errno.
+int send_place(int fd, int place);
 // A socket for place_alive(), or a negated errno.
 int make_probe();
 // Whether the socket that was bound there still exists.

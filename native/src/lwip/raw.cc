@@ -10,7 +10,7 @@
 namespace umvu::lwip {
 namespace {
 
-constexpr uint8_t kEchoReply = 0, kEchoReply6 = 129;
+constexpr uint8_t kEcho = 8, kEchoReply = 0, kEcho6 = 128, kEchoReply6 = 129;
 constexpr int kIcmp6Filter = 1;  // ICMP6_FILTER: <netinet/icmp6.h> cannot be included beside lwIP
 
 }  // namespace
@@ -32,6 +32,7 @@ RawSock::~RawSock() = default;
 bool RawSock::ping() const { return type_ == SOCK_DGRAM; }
 
 void RawSock::drop() {
+  leave_groups();
   if (pcb_ != nullptr) raw_remove(pcb_);
   pcb_ = nullptr;
 }
@@ -71,8 +72,10 @@ int RawSock::outgoing(std::span<const uint8_t> bytes, const Meta* meta) {
   if (pcb_ == nullptr) return -ENOBUFS;
   const int result = destination(meta, &to, &source, &place);
   if (result != 0) return result;
-  if (ping() && bytes.size() < 8) return -EINVAL;
+  const bool v6 = IP_IS_V6_VAL(to.ip);
+  if (ping() && (bytes.size() < 8 || bytes[0] != (domain_ == AF_INET ? kEcho : kEcho6) || bytes[1] != 0)) return -EINVAL;
   if (bytes.size() > 65500) return -EMSGSIZE;
+  if (const int fits = check_size(bytes.size(), place, v6); fits != 0) return fits;
   const bool whole = domain_ == AF_INET && !ping() &&
                      (protocol_ == IPPROTO_RAW || options_.number(IPPROTO_IP, IP_HDRINCL) != 0);
   pbuf* packet = pbuf_alloc(whole ? PBUF_LINK : PBUF_IP, static_cast<u16_t>(bytes.size()), PBUF_RAM);
@@ -110,7 +113,7 @@ u8_t RawSock::on_packet(void* self, raw_pcb*, pbuf* packet, const ip_addr_t* fro
 }
 
 u8_t RawSock::take(pbuf* packet, const ip_addr_t* from) {
-  if (connected_ && !ip_addr_cmp_zoneless(from, &remote_.ip)) return 0;
+  if ((connected_ && !ip_addr_cmp_zoneless(from, &remote_.ip)) || !wants_current()) return 0;
   const std::size_t header = ip_current_header_tot_len();
   // Of IPv4, raw sockets see the header too; of IPv6 they do not, and lwIP has left it before the payload.
   const std::size_t skip = domain_ == AF_INET && !ping() ? 0 : header;

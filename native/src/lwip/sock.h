@@ -12,6 +12,7 @@
 namespace umvu::lwip {
 
 class Host;
+class Interface;
 class Stack;
 
 // What JavaScript is told about a socket (runtime/native.ts, LwipEvent).
@@ -72,10 +73,10 @@ class Sock : public net::Pollable {
   virtual void network_writable() {}
   // Asked for with Stack::retry_later(); true: again.
   virtual bool retry() { return false; }
-  // Whether the guest still has it, where its end cannot be seen otherwise.
-  virtual bool alive() { return true; }
   // lwIP does not work any more: the guest sees the end of its connection.
   void cut();
+  // Whether nothing tells when the guest closes it: then Host::sweep() finds out.
+  virtual bool unseen() const { return false; }
   // The stack goes away, or the guest has closed its end.
   virtual void abandon() = 0;
 
@@ -87,6 +88,11 @@ class Sock : public net::Pollable {
   }
 
  protected:
+  // Options that name interfaces: checks them and notes what they mean. 0 or a negated errno.
+  int interface_option(int level, int name);
+  // The interface that an option of interface_option() has chosen; null: none.
+  Interface* chosen_interface(int level, int name) const;
+
   // Makes `far_`; events as of epoll_ctl(2).
   void watch(uint32_t events);
   void unwatch();

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "lwip/host.h"
+#include "lwip/icmp_errors.h"
 #include "lwip/packet.h"
 #include "lwip/sock.h"
 
@@ -39,6 +40,7 @@ Stack::Stack(Host* host) : host_(host), image_(this), routes_(this) {
   v6.prefix = 128;
   v6.scope = RT_SCOPE_HOST;
   lo.add_address(v6, true);
+  icmp_ = std::make_unique<IcmpWatch>(this);
 }
 
 Stack::~Stack() { close(); }
@@ -60,10 +62,13 @@ void Stack::close() {
   const Inside inside(&image_);
   while (!socks_.empty()) (*socks_.begin())->abandon();
   if (failed_) {
+    // What it has in lwIP stays there.
+    static_cast<void>(icmp_.release());
     interfaces_.clear();
     host_->forget(this);
     return;
   }
+  icmp_.reset();
   for (const Received& received : received_) pbuf_free(received.packet);
   received_.clear();
   // Packets that wait for further fragments; nobody is told.
@@ -97,15 +102,17 @@ Interface* Stack::interface(const std::string& name) const {
   return nullptr;
 }
 
-bool Stack::is_local(const ip_addr_t& ip) const {
-  if (IP_IS_V4_VAL(ip) && ip4_addr_isloopback(ip_2_ip4(&ip))) return true;
+Interface* Stack::holder(const ip_addr_t& ip) const {
+  if (IP_IS_V4_VAL(ip) && ip4_addr_isloopback(ip_2_ip4(&ip))) return interfaces_.front().get();
   for (const auto& interface : interfaces_) {
     for (const Address& address : interface->addresses()) {
-      if (ip_addr_cmp_zoneless(&address.ip, &ip)) return true;
+      if (ip_addr_cmp_zoneless(&address.ip, &ip)) return interface.get();
     }
   }
-  return false;
+  return nullptr;
 }
+
+bool Stack::is_local(const ip_addr_t& ip) const { return holder(ip) != nullptr; }
 
 int Stack::add_interface(const std::string& name, net::Network* network, int mtu) {
   if (name.empty() || name.size() > 15) return -EINVAL;

@@ -14,6 +14,7 @@
 namespace umvu::lwip {
 
 class Host;
+class IcmpWatch;
 class PacketSock;
 class Sock;
 struct Seen;
@@ -34,6 +35,8 @@ class Stack : public net::Pollable {
   const std::vector<std::unique_ptr<Interface>>& interfaces() const { return interfaces_; }
   Interface* interface(int index) const;
   Interface* interface(const std::string& name) const;
+  // The interface that has the address `ip`; null: none.
+  Interface* holder(const ip_addr_t& ip) const;
   Interface& loopback() { return *interfaces_.front(); }
   bool is_local(const ip_addr_t& ip) const;
 
@@ -95,6 +98,7 @@ class Stack : public net::Pollable {
   std::set<Sock*> socks_;
   std::set<Sock*> retries_;
   std::vector<PacketSock*> packet_socks_;
+  std::unique_ptr<IcmpWatch> icmp_;
   std::deque<Received> received_;
   std::size_t received_bytes_ = 0;
   bool resend_ = false;

@@ -41,6 +41,7 @@ void StreamSock::drop_pcb() {
   pcb_ = nullptr;
   if (stack_->failed()) return;
   if (state_ == State::kListening) {
+    if (leave_listener(pcb)) return;
     tcp_arg(pcb, nullptr);
     tcp_close(pcb);
     return;

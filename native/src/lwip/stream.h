@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <memory>
+#include <vector>
 
 #include "lwip/sock.h"
 
@@ -20,7 +21,8 @@ class StreamSock : public Sock {
   int name(bool peer, uint8_t* out) override;
   int option_changed(int guest, int level, int name) override;
   int special_option(int level, int name, std::span<uint8_t> out) override;
-  bool alive() override;
+  bool unseen() const override { return !far_ && state_ != State::kConnecting; }
+  bool alive();
   void abandon() override;
   void network_writable() override { pull(); }
   bool retry() override;
@@ -30,6 +32,8 @@ class StreamSock : public Sock {
   bool conflicts(const StreamSock& other, const Endpoint& wanted, bool listening) const;
   // A segment for its listener arrives; false: the guest has closed it.
   bool still_listens();
+  // Its guest has closed it: whether another one goes on listening with its PCB.
+  bool succeeded();
   // After Event::kReset.
   void finish_reset();
 
@@ -51,6 +55,16 @@ class StreamSock : public Sock {
   void keep_urgent();
   void established();
   void failed(int error);
+  // Others that listen at the same address with SO_REUSEPORT.
+  std::vector<StreamSock*> sharers() const;
+  // Whether another one listens for this one too.
+  bool share_listener();
+  // Leaves the PCB of a listener to another one; false: there is none.
+  bool leave_listener(tcp_pcb* pcb);
+  // The one that gets a new connection.
+  StreamSock* choose_listener(const tcp_pcb* pcb);
+  int connect_self(int guest);
+  void on_own_events(uint32_t events);
   int adopt(StreamSock* listener, tcp_pcb* pcb);
   int offer(StreamSock* listener);
   void boost();
@@ -85,6 +99,7 @@ class StreamSock : public Sock {
   int guest_buffer_ = 0;    // SO_SNDBUF to restore then
   std::deque<Chunk> chunks_;
   std::deque<pbuf*> received_;  // at most a window full
+  bool self_ = false;            // connected to itself
   bool told_connected_ = true;   // connect(2) has returned, or will return, success
   bool peer_finished_ = false;   // FIN received
   bool told_finished_ = false;   // and the guest has been told

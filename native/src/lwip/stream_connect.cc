@@ -45,6 +45,7 @@ int StreamSock::connect(int guest, std::span<const uint8_t> address, bool wait) 
   }
   if (ip_addr_ismulticast(&remote.ip)) return -ENETUNREACH;
   const State before = state_;
+  if (local_.port != 0 && remote.port == local_.port && ip_addr_cmp(&remote.ip, &local_.ip)) return connect_self(guest);
   if (const int result = make_pcb(); result != 0) return result;
   if (const int result = choose_local(remote); result != 0) return result;
   pcb_->rto = pcb_->sv = 1000 / TCP_SLOW_INTERVAL;

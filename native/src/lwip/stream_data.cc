@@ -40,6 +40,8 @@ void StreamSock::on_events(uint32_t events) {
 
 void StreamSock::happened(uint32_t events) {
   if (state_ != State::kConnected || !far_) return;
+  if (self_) return on_own_events(events);
+  if (self_) return on_own_events(events);
   if ((events & EPOLLOUT) != 0) push();
   if (!far_) return;
   if ((events & (EPOLLHUP | EPOLLERR)) != 0 && !guest_gone_) {

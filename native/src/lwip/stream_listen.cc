@@ -27,6 +27,11 @@ int StreamSock::listen(int guest, int backlog) {
     if (const int result = bind(guest, {any, size}); result != 0) return result;
   }
   if (taken(local_, true)) return -EADDRINUSE;
+  if (share_listener()) {
+    if (::listen(guest, backlog) != 0) return -errno;
+    state_ = State::kListening;
+    return 0;
+  }
   err_t error = ERR_OK;
   tcp_pcb* listener = tcp_listen_with_backlog_and_err(pcb_, 0xff, &error);
   if (listener == nullptr) return errno_of(error);
@@ -44,6 +49,7 @@ bool StreamSock::still_listens() { return !place_ || host().alive(place_.get());
 err_t StreamSock::on_accept(void* self, tcp_pcb* pcb, err_t error) {
   auto* listener = static_cast<StreamSock*>(self);
   if (listener == nullptr || error != ERR_OK || pcb == nullptr) return ERR_VAL;
+  listener = listener->choose_listener(pcb);
   auto* child = new StreamSock(listener->stack_, listener->domain_, listener->protocol_);
   const int result = child->adopt(listener, pcb);
   if (result == 0) {
@@ -108,14 +114,22 @@ int StreamSock::offer(StreamSock* listener) {
   return 0;
 }
 
+bool StreamSock::succeeded() {
+  const bool others = !sharers().empty();
+  abandon();
+  return others;
+}
+
 err_t tcp_admits(tcp_pcb* pcb, tcp_hdr* header) {
   if (pcb->state != LISTEN || (TCPH_FLAGS(header) & TCP_SYN) == 0) return ERR_OK;
-  auto* sock = static_cast<StreamSock*>(pcb->callback_arg);
-  if (sock == nullptr || sock->still_listens()) return ERR_OK;
-  // The guest has closed it, which nothing tells: the port is closed now.
   const u32_t next = header->seqno + 1;
   const u16_t port = as_listener(pcb)->local_port;
-  sock->abandon();
+  for (;;) {
+    auto* sock = static_cast<StreamSock*>(pcb->callback_arg);
+    if (sock == nullptr || sock->still_listens()) return ERR_OK;
+    // The guest has closed it, which nothing tells: the port is closed now, or belongs to one that shares it.
+    if (!sock->succeeded()) break;
+  }
   tcp_rst(nullptr, 0, next, ip_current_dest_addr(), ip_current_src_addr(), port, header->src);
   return ERR_ABRT;
 }

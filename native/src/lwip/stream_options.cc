@@ -78,7 +78,8 @@ bool StreamSock::taken(const Endpoint& wanted, bool listening) {
 
 void StreamSock::apply_options() {
   tcp_pcb* pcb = pcb_;
-  pcb->ttl = static_cast<u8_t>(options_.number(IPPROTO_IP, IP_TTL, 64));
+  const int ttl = options_.number(IPPROTO_IP, IP_TTL, -1);
+  pcb->ttl = static_cast<u8_t>(ttl < 0 ? IP_DEFAULT_TTL : ttl);
   if (IP_IS_V6_VAL(pcb->remote_ip)) {
     const int hops = options_.number(IPPROTO_IPV6, IPV6_UNICAST_HOPS, -1);
     pcb->ttl = static_cast<u8_t>(hops < 0 ? 64 : hops);
@@ -97,6 +98,7 @@ void StreamSock::apply_options() {
 
 int StreamSock::option_changed(int guest, int level, int name) {
   if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && state_ != State::kFresh) return -EINVAL;
+  if (const int result = interface_option(level, name); result != 0) return result;
   if (level == SOL_SOCKET && name == SO_RCVBUF && far_) {
     // The guest's receive buffer is what may wait on its way from here.
     const int size = options_.number(level, name);
@@ -118,10 +120,15 @@ int StreamSock::special_option(int level, int name, std::span<uint8_t> out) {
   const bool live = pcb_ != nullptr && state_ != State::kListening;
   if (level == SOL_SOCKET && name == SO_ERROR) return put(out, take_error());
   if (level == SOL_SOCKET && name == SO_ACCEPTCONN) return put(out, state_ == State::kListening);
+  if ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU)) {
+    if (!live || state_ != State::kConnected) return -ENOTCONN;
+    netif* place = ip_route(&pcb_->local_ip, &pcb_->remote_ip);
+    return place == nullptr ? -ENOTCONN : put(out, Interface::of(place)->mtu());
+  }
   if (level != IPPROTO_TCP) return -ENOPROTOOPT;
   const int mss = live && !stack_->interfaces().empty() ? std::min<int>(pcb_->mss, 65495) : 536;
   if (name == TCP_MAXSEG) {
-    if (!live || state_ != State::kConnected) return put(out, 536);
+    if (!live || state_ != State::kConnected) return put(out, options_.number(level, name, 536));
     netif* place = ip_route(&pcb_->local_ip, &pcb_->remote_ip);
     const int limit = place == nullptr ? mss : place->mtu - (IP_IS_V6_VAL(pcb_->remote_ip) ? 60 : 40);
     return put(out, std::min(mss, limit));

@@ -21,6 +21,7 @@ UdpSock::UdpSock(Stack* stack, int domain, int protocol) : InternetSock(stack, d
 UdpSock::~UdpSock() = default;
 
 void UdpSock::drop() {
+  leave_groups();
   if (pcb_ != nullptr) udp_remove(pcb_);
   pcb_ = nullptr;
 }
@@ -54,8 +55,12 @@ int UdpSock::bind(int, std::span<const uint8_t> address) {
   if (const int result = read_endpoint(domain_, address, stack_, &wanted); result != 0) return result;
   const bool special = ip_addr_ismulticast(&wanted.ip) ||
                        (IP_IS_V4_VAL(wanted.ip) && ip_2_ip4(&wanted.ip)->addr == IPADDR_BROADCAST);
-  if (!wanted.any() && !special && !stack_->is_local(wanted.ip)) return -EADDRNOTAVAIL;
-  if (taken(wanted)) return -EADDRINUSE;
+  if (!wanted.any() && !special && !stack_->is_local(wanted.ip) && options_.number(IPPROTO_IP, IP_FREEBIND) == 0) return -EADDRNOTAVAIL;
+  if (taken(wanted)) {
+    // Perhaps by one that its guest has closed.
+    host().sweep();
+    if (taken(wanted)) return -EADDRINUSE;
+  }
   ip_addr_t ip = wanted.ip;
   const bool dual = domain_ == AF_INET6 && options_.number(IPPROTO_IPV6, IPV6_V6ONLY) == 0;
   if (dual && wanted.any() && IP_IS_V6_VAL(wanted.ip)) ip = *IP_ANY_TYPE;
@@ -82,19 +87,24 @@ int UdpSock::connect(int, std::span<const uint8_t> address, bool) {
   if (family == AF_UNSPEC) {
     if (address.size() < sizeof family) return -EINVAL;
     if (pcb_ != nullptr) udp_disconnect(pcb_);
-    connected_ = false;
+    if (chosen_) ip_addr_set_any(domain_ == AF_INET6, &local_.ip);
+    connected_ = chosen_ = false;
     return 0;
   }
   Endpoint remote;
   if (const int result = read_endpoint(domain_, address, stack_, &remote); result != 0) return result;
   if (const int result = make_bound(); result != 0) return result;
   if (ip_addr_isany_val(remote.ip)) ip_addr_set_loopback(IP_IS_V6_VAL(remote.ip), &remote.ip);
-  const bool broadcast = IP_IS_V4_VAL(remote.ip) && ip_2_ip4(&remote.ip)->addr == IPADDR_BROADCAST;
-  if (broadcast && options_.number(SOL_SOCKET, SO_BROADCAST) == 0) return -EACCES;
-  ip_addr_t source;
-  if (ip_addr_isany_val(local_.ip)) {
+  if (broadcast(remote.ip, ip_route(&local_.ip, &remote.ip)) && options_.number(SOL_SOCKET, SO_BROADCAST) == 0) {
+    return -EACCES;
+  }
+  if (chosen_ || ip_addr_isany_val(local_.ip)) {
+    ip_addr_t source;
     if (!choose_source(stack_, remote.ip, &source)) return -ENETUNREACH;
     local_.ip = source;
+    chosen_ = true;
+  } else if (ip_route(&local_.ip, &remote.ip) == nullptr) {
+    return -ENETUNREACH;
   }
   if (const err_t error = udp_connect(pcb_, &remote.ip, remote.port); error != ERR_OK) return errno_of(error);
   remote_ = remote;
@@ -109,48 +119,68 @@ int UdpSock::outgoing(std::span<const uint8_t> bytes, const Meta* meta) {
   int result = make_bound();
   if (result == 0) result = destination(meta, &to, &source, &place);
   if (result != 0) return result;
-  if (bytes.size() > 65507) return -EMSGSIZE;
-  if (IP_IS_V4_VAL(to.ip) && ip4_addr_isbroadcast(ip_2_ip4(&to.ip), place) &&
-      options_.number(SOL_SOCKET, SO_BROADCAST) == 0) {
-    return -EACCES;
-  }
+  const bool v6 = IP_IS_V6_VAL(to.ip);
+  if (bytes.size() > (v6 ? 65527 : 65507)) return -EMSGSIZE;
+  if (result = check_size(bytes.size() + UDP_HLEN, place, v6); result != 0) return result;
   pbuf* packet = pbuf_alloc(PBUF_TRANSPORT, static_cast<u16_t>(bytes.size()), PBUF_RAM);
   if (packet == nullptr) return -ENOBUFS;
   pbuf_take(packet, bytes.data(), static_cast<u16_t>(bytes.size()));
-  const bool v6 = IP_IS_V6_VAL(to.ip);
-  const int ttl = v6 ? options_.number(IPPROTO_IPV6, IPV6_UNICAST_HOPS, -1) : options_.number(IPPROTO_IP, IP_TTL, -1);
-  pcb_->ttl = static_cast<u8_t>(meta != nullptr && meta->ttl != 0 ? meta->ttl : ttl < 0 ? 64 : ttl);
-  pcb_->tos = static_cast<u8_t>(v6 ? options_.number(IPPROTO_IPV6, IPV6_TCLASS) : options_.number(IPPROTO_IP, IP_TOS));
-  const int group = v6 ? options_.number(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 1)
-                       : options_.number(IPPROTO_IP, IP_MULTICAST_TTL, 1);
-  udp_set_multicast_ttl(pcb_, static_cast<u8_t>(group < 0 ? 1 : group));
-  const int loop = v6 ? options_.number(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 1)
-                      : options_.number(IPPROTO_IP, IP_MULTICAST_LOOP, 1);
-  if (loop != 0) {
-    udp_set_flags(pcb_, UDP_FLAGS_MULTICAST_LOOP);
-  } else {
-    udp_clear_flags(pcb_, UDP_FLAGS_MULTICAST_LOOP);
-  }
+  set_hops(meta, v6);
   const err_t error = udp_sendto_if_src(pcb_, packet, &to.ip, to.port, place, &source);
   pbuf_free(packet);
   return errno_of(error);
 }
 
+void UdpSock::set_hops(const Meta* meta, bool v6) {
+  const auto option = [&](int name4, int name6, int otherwise) {
+    const int value = v6 ? options_.number(IPPROTO_IPV6, name6, otherwise) : options_.number(IPPROTO_IP, name4, otherwise);
+    return value < 0 ? otherwise : value;
+  };
+  const int ttl = meta != nullptr && meta->ttl != 0 ? meta->ttl : option(IP_TTL, IPV6_UNICAST_HOPS, IP_DEFAULT_TTL);
+  pcb_->ttl = static_cast<u8_t>(ttl);
+  pcb_->tos = meta != nullptr && meta->tos != 0 ? meta->tos : static_cast<u8_t>(option(IP_TOS, IPV6_TCLASS, 0));
+  udp_set_multicast_ttl(pcb_, static_cast<u8_t>(option(IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS, 1)));
+  if (option(IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP, 1) != 0) {
+    udp_set_flags(pcb_, UDP_FLAGS_MULTICAST_LOOP);
+  } else {
+    udp_clear_flags(pcb_, UDP_FLAGS_MULTICAST_LOOP);
+  }
+}
+
+// Of sockets that share a port by SO_REUSEPORT, the one that gets the datagrams of this sender.
+UdpSock* UdpSock::choose(const ip_addr_t& from, uint16_t port) {
+  if (connected_ || options_.number(SOL_SOCKET, SO_REUSEPORT) == 0 || ip_addr_ismulticast(ip_current_dest_addr())) {
+    return this;
+  }
+  std::vector<UdpSock*> group;
+  for (Sock* sock : stack_->socks()) {
+    auto* other = dynamic_cast<UdpSock*>(sock);
+    if (other != nullptr && !other->connected_ && other->protocol_ == protocol_ && other->local_.port == local_.port &&
+        ip_addr_cmp(&other->local_.ip, &local_.ip) && other->options_.number(SOL_SOCKET, SO_REUSEPORT) != 0) {
+      group.push_back(other);
+    }
+  }
+  const uint32_t address = IP_IS_V4_VAL(from) ? ip_2_ip4(&from)->addr : ip_2_ip6(&from)->addr[3];
+  const uint32_t hash = (address ^ port) * 0x9e3779b1u >> 16;
+  return group[hash % group.size()];
+}
+
 void UdpSock::on_packet(void* self, udp_pcb*, pbuf* packet, const ip_addr_t* from, u16_t port) {
-  auto* sock = static_cast<UdpSock*>(self);
+  UdpSock* sock = static_cast<UdpSock*>(self)->choose(*from, port);
   const Meta meta = sock->meta_of(*from, port, packet);
-  sock->incoming(packet, 0, &meta);
+  if (sock->wants_current() && !sock->incoming(packet, 0, &meta) && sock->closed() &&
+      !ip_addr_ismulticast(ip_current_dest_addr())) {
+    // The guest has closed it meanwhile.
+    pbuf_header_force(packet, static_cast<s16_t>(ip_current_header_tot_len() + UDP_HLEN));
+    icmp_port_unreach(ip_current_is_v6(), packet);
+  }
   pbuf_free(packet);
 }
 
 int UdpSock::option_changed(int guest, int level, int name) {
   if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && local_.port != 0) return -EINVAL;
-  if ((level == IPPROTO_IP && (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP)) ||
-      (level == IPPROTO_IPV6 && (name == IPV6_ADD_MEMBERSHIP || name == IPV6_DROP_MEMBERSHIP))) {
-    return membership(level, name);
-  }
   if (level == IPPROTO_UDPLITE) return coverage(name);
-  return DatagramSock::option_changed(guest, level, name);
+  return InternetSock::option_changed(guest, level, name);
 }
 
 // UDPLITE_SEND_CSCOV and UDPLITE_RECV_CSCOV: how much of a datagram its checksum covers.
@@ -162,49 +192,6 @@ int UdpSock::coverage(int name) {
   udp_set_flags(pcb_, UDP_FLAGS_UDPLITE);
   (name == kSend ? pcb_->chksum_len_tx : pcb_->chksum_len_rx) = static_cast<u16_t>(bytes);
   return 0;
-}
-
-int UdpSock::membership(int level, int name) {
-  const std::vector<uint8_t>& value = *options_.find(level, name);
-  if (level == IPPROTO_IP) {
-    if (value.size() < 8) return -EINVAL;
-    ip4_addr_t group, own;
-    std::memcpy(&group.addr, value.data(), 4);
-    std::memcpy(&own.addr, value.data() + 4, 4);
-    int index = 0;
-    if (value.size() >= sizeof(ip_mreqn)) std::memcpy(&index, value.data() + 8, 4);
-    if (!ip4_addr_ismulticast(&group)) return -EINVAL;
-    Interface* interface = stack_->interface(index);
-    if (interface == nullptr) {
-      netif* place = ip4_addr_isany_val(own) ? ip4_route(&group) : nullptr;
-      for (const auto& each : stack_->interfaces()) {
-        for (const Address& address : each->addresses()) {
-          if (IP_IS_V4_VAL(address.ip) && ip4_addr_cmp(ip_2_ip4(&address.ip), &own)) place = each->base();
-        }
-      }
-      if (place == nullptr) return -ENODEV;
-      interface = Interface::of(place);
-    }
-    netif* base = interface->base();
-    const err_t error = name == IP_ADD_MEMBERSHIP ? igmp_joingroup_netif(base, &group) : igmp_leavegroup_netif(base, &group);
-    return error == ERR_OK ? 0 : -EADDRNOTAVAIL;
-  }
-  if (value.size() < sizeof(ipv6_mreq)) return -EINVAL;
-  ipv6_mreq request;
-  std::memcpy(&request, value.data(), sizeof request);
-  ip6_addr_t group = {};
-  std::memcpy(group.addr, &request.ipv6mr_multiaddr, 16);
-  if (!ip6_addr_ismulticast(&group)) return -EINVAL;
-  Interface* interface = stack_->interface(static_cast<int>(request.ipv6mr_interface));
-  if (interface == nullptr) {
-    netif* place = ip6_route(nullptr, &group);
-    if (place == nullptr) return -ENODEV;
-    interface = Interface::of(place);
-  }
-  ip6_addr_assign_zone(&group, IP6_MULTICAST, interface->base());
-  const err_t error = name == IPV6_ADD_MEMBERSHIP ? mld6_joingroup_netif(interface->base(), &group)
-                                                  : mld6_leavegroup_netif(interface->base(), &group);
-  return error == ERR_OK ? 0 : -EADDRNOTAVAIL;
 }
 
 }  // namespace umvu::lwip

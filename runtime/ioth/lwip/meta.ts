@@ -1,4 +1,5 @@
 /** What goes with a datagram besides its bytes: struct Meta of native/src/lwip/markers.h, and control messages. */
+import { Errno } from '../../errno.ts';
 import { LWIP_META_SIZE, native } from '../../native.ts';
 import { AF } from '../stack.ts';
 import { lwip, type EmulatedSocket } from './socket.ts';
@@ -23,6 +24,21 @@ const AT = { peer: 0, local: 28, interface: 44, peerSize: 48, localSize: 49, ttl
 export const newMeta = (): Buffer => Buffer.alloc(LWIP_META_SIZE);
 export const peerOf = (meta: Buffer): Buffer => meta.subarray(AT.peer, meta[AT.peerSize]);
 
+/** IP_TTL and IPV6_HOPLIMIT. */
+const isHops = (level: number, type: number): boolean =>
+  (level === IPPROTO_IP && type === 2) || (level === IPPROTO_IPV6 && type === 52);
+/** IP_TOS and IPV6_TCLASS. */
+const isClass = (level: number, type: number): boolean =>
+  (level === IPPROTO_IP && type === 1) || (level === IPPROTO_IPV6 && type === 67);
+
+/** A number of one byte in a control message; -1 is 0, which stands for what the socket has. */
+function numberOf(data: Buffer, least: number): number {
+  const value = data.length === 4 ? data.readInt32LE(0) : NaN;
+  if (value === -1) return 0;
+  if (!(value >= least && value <= 255)) throw new Errno('EINVAL');
+  return value;
+}
+
 /** The Meta for a message to `name` (which may be absent) with control messages; null where there is nothing to say. */
 export function metaFor(name: Uint8Array | undefined, controls: readonly Control[]): Buffer | null {
   if (!name && controls.length === 0) return null;
@@ -42,11 +58,10 @@ export function metaFor(name: Uint8Array | undefined, controls: readonly Control
       data.copy(meta, AT.local, 0, 16);
       meta[AT.localSize] = 16;
       meta.writeInt32LE(data.readInt32LE(16), AT.interface);
-    } else if (
-      ((level === IPPROTO_IP && type === 2) || (level === IPPROTO_IPV6 && type === 52)) &&
-      data.length >= 4
-    ) {
-      meta[AT.ttl] = Math.max(0, data.readInt32LE(0));
+    } else if (isHops(level, type)) {
+      meta[AT.ttl] = numberOf(data, level === IPPROTO_IP ? 1 : 0);
+    } else if (isClass(level, type)) {
+      meta[AT.tos] = data.length === 1 ? data[0]! : numberOf(data, 0);
     }
   }
   return meta;

@@ -1,6 +1,6 @@
 /** Options of AF_PACKET sockets (packet(7)); native/src/lwip/packet.cc acts on them. */
 import { AF } from '../stack.ts';
-import type { OptionSpec } from './option-table.ts';
+import type { OptionSpec } from './option-spec.ts';
 
 const int = { size: 4, family: AF.PACKET } as const;
 const request = { size: 16, writeOnly: true, family: AF.PACKET } as const;

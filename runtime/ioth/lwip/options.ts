@@ -1,18 +1,15 @@
 /** getsockopt(2) and setsockopt(2) on sockets of stacks in user space. All throw Errno. */
 import { Errno, check } from '../../errno.ts';
 import { native } from '../../native.ts';
-import { type OptionSpec, specOf } from './option-table.ts';
-import { lwip, type EmulatedSocket } from './socket.ts';
+import { AF } from '../stack.ts';
+import { LEVEL, numberBuffer, type OptionSpec } from './option-spec.ts';
+import { specOf } from './option-table.ts';
+import { isStream, lwip, type EmulatedSocket } from './socket.ts';
 
 const SYS = { SETSOCKOPT: 54, GETSOCKOPT: 55 } as const;
+const SO_ERROR = 4;
 /** Longest value that is taken; the rest of a longer one is ignored, as by the kernel. */
 export const LONGEST_OPTION = 1024;
-
-function int(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32LE(value);
-  return bytes;
-}
 
 /** What an option tells that follows from the kind of the socket; undefined for others. */
 function fixed(socket: EmulatedSocket, spec: OptionSpec): number | undefined {
@@ -28,13 +25,24 @@ function fixed(socket: EmulatedSocket, spec: OptionSpec): number | undefined {
   }
 }
 
-/** The option of the socket, or ENOPROTOOPT. */
-function find(socket: EmulatedSocket, level: number, name: number): OptionSpec {
+/** The option of the socket, and whether it is one of another kind of socket; undefined for an unknown one. */
+function find(
+  socket: EmulatedSocket,
+  level: number,
+  name: number,
+): { spec: OptionSpec; foreign: boolean } | undefined {
   const spec = specOf(level, name);
-  const wrongFamily = spec?.family !== undefined && spec.family !== socket.domain;
-  const wrongType = spec?.type !== undefined && spec.type !== socket.type;
-  if (!spec || wrongFamily || wrongType) throw new Errno('ENOPROTOOPT');
-  return spec;
+  if (!spec || (spec.family !== undefined && spec.family !== socket.domain)) return undefined;
+  const foreign = spec.type !== undefined && spec.type !== socket.type;
+  return foreign && !spec.shown ? undefined : { spec, foreign };
+}
+
+/** EINVAL unless `value` is a number that the option takes. */
+function checkRange({ range, except }: OptionSpec, value: Buffer): void {
+  if (!range) return;
+  const number = value.readInt32LE(0);
+  const inside = number >= range[0] && number <= range[1];
+  if (inside === (number === except)) throw new Errno('EINVAL');
 }
 
 /** Sets an option; `given` is the start of a value of `length` bytes. */
@@ -46,19 +54,53 @@ export function setOption(
   given: () => Buffer,
 ): number {
   if (length < 0) throw new Errno('EINVAL');
-  const spec = find(socket, level, name);
-  if (spec.readOnly) throw new Errno('ENOPROTOOPT');
+  const { spec, foreign } = find(socket, level, name) ?? { foreign: true };
+  if (!spec || foreign || spec.readOnly) throw new Errno('ENOPROTOOPT');
+  if (spec.notStream && isStream(socket)) throw new Errno(spec.notStream);
   if (length < (spec.short ? 1 : spec.size)) throw new Errno('EINVAL');
   const bytes = given();
   // One byte does for int options of IP (ip(7)).
-  const value = spec.size === 4 && bytes.length < 4 ? int(bytes[0] ?? 0) : bytes;
-  if (spec.range) {
-    const number = value.readInt32LE(0);
-    if (number < spec.range[0] || number > spec.range[1]) throw new Errno('EINVAL');
-  }
+  const value = spec.size === 4 && bytes.length < 4 ? numberBuffer(bytes[0] ?? 0) : bytes;
+  checkRange(spec, value);
   const [toLevel, toName, wanted] = spec.rewrite?.(socket, value) ?? [level, name, value];
   if (spec.native) check(native().syscall(SYS.SETSOCKOPT, socket.fd, level, name, value, value.length));
   return check(lwip().setOption(socket.id, socket.fd, toLevel, toName, wanted));
+}
+
+/** How the kernel says that a socket has no such option. */
+function unknown({ domain }: EmulatedSocket, level: number): Errno {
+  const own = domain !== AF.INET || level === LEVEL.SOCKET || level === LEVEL.IP || level === LEVEL.TCP;
+  return new Errno(own ? 'ENOPROTOOPT' : 'EOPNOTSUPP');
+}
+
+/** What the option is where it has not been set. */
+function initialOf(socket: EmulatedSocket, { initial, size }: OptionSpec): Buffer {
+  const value = typeof initial === 'function' ? initial(socket) : initial;
+  return typeof value === 'number' ? numberBuffer(value) : (value ?? Buffer.alloc(size));
+}
+
+function nativeValue({ fd }: EmulatedSocket, level: number, name: number, room: number): Buffer {
+  const value = Buffer.alloc(Math.min(Math.max(room, 16), LONGEST_OPTION));
+  const length = numberBuffer(Math.min(room, value.length));
+  check(native().syscall(SYS.GETSOCKOPT, fd, level, name, value, length));
+  return value.subarray(0, length.readInt32LE(0));
+}
+
+/** The error that the stack has for the socket, once; 0 for none. */
+export function takeError(socket: EmulatedSocket): number {
+  const value = Buffer.alloc(4);
+  const length = lwip().getOption(socket.id, LEVEL.SOCKET, SO_ERROR, value);
+  return length === 4 ? value.readInt32LE(0) : 0;
+}
+
+/**
+ * The error that the next call on the socket is to tell, once; 0 for none. That there is one the AF_UNIX socket
+ * knows, unless a native call has taken it already; which one, the stack does.
+ */
+export function pendingError(socket: EmulatedSocket): number {
+  const shown = nativeValue(socket, LEVEL.SOCKET, SO_ERROR, 4).readInt32LE(0);
+  const error = takeError(socket);
+  return shown === 0 && !isStream(socket) ? 0 : error || shown;
 }
 
 /**
@@ -72,20 +114,17 @@ export function getOption(
   room: number,
   given?: Buffer,
 ): Buffer {
-  const spec = find(socket, level, name);
-  if (spec.writeOnly) throw new Errno('ENOPROTOOPT');
+  const { spec, foreign } = find(socket, level, name) ?? { foreign: false };
+  if (!spec || spec.writeOnly) throw unknown(socket, level);
+  if (foreign) return initialOf(socket, spec);
+  if (level === LEVEL.SOCKET && name === SO_ERROR) return numberBuffer(pendingError(socket));
   const kind = fixed(socket, spec);
-  if (kind !== undefined) return int(kind);
-  if (spec.native) {
-    const value = Buffer.alloc(Math.max(room, 16));
-    const length = int(Math.min(room, value.length));
-    check(native().syscall(SYS.GETSOCKOPT, socket.fd, level, name, value, length));
-    return value.subarray(0, length.readInt32LE(0));
-  }
+  if (kind !== undefined) return numberBuffer(kind);
+  if (spec.native) return nativeValue(socket, level, name, room);
   const value = Buffer.alloc(LONGEST_OPTION);
   given?.copy(value);
   const length = lwip().getOption(socket.id, level, name, value);
   if (length >= 0) return spec.show?.(value.subarray(0, length)) ?? value.subarray(0, length);
   if (new Errno(length).code !== 'ENOPROTOOPT') throw new Errno(length);
-  return typeof spec.initial === 'number' ? int(spec.initial) : (spec.initial ?? Buffer.alloc(spec.size));
+  return initialOf(socket, spec);
 }

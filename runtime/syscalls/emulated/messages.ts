@@ -16,6 +16,7 @@ import {
   writeMessageHeader,
   type MessageHeader,
 } from './message.ts';
+import { receiveError } from './error-queue.ts';
 import { controlsOf, metaFor } from '../../ioth/lwip/meta.ts';
 import { type Received, sendNow, senderOf, takeNow } from '../../ioth/lwip/transfer.ts';
 import {
@@ -34,6 +35,8 @@ const MSG_DONTWAIT = 0x40;
 const MSG_ERRQUEUE = 0x2000;
 const MSG_WAITFORONE = 0x10000;
 const MMSGHDR_SIZE = 64;
+/** Of IP, which counts with 16 bits. */
+const LARGEST_DATAGRAM = 0xffff;
 const MOST_MESSAGES = 1024;
 /** Until a network that is full is tried again, in ms. */
 const RETRY = 1;
@@ -67,7 +70,8 @@ async function sendLater(once: () => number, signal: AbortSignal): Promise<numbe
 
 const sendto: SocketHandler = (call, socket) => {
   const size = call.arg(2);
-  if (size > 1 << 17 && !isStream(socket)) throw new Errno('EMSGSIZE');
+  if (size < 0) throw new Errno('EFAULT');
+  if (size > LARGEST_DATAGRAM && !isStream(socket) && !isNetlink(socket)) throw new Errno('EMSGSIZE');
   const name = readAddress(call, call.arg(4), call.int(5));
   const bytes = call.read(call.arg(1), Math.min(size, 1 << 17));
   return send(call, socket, bytes, metaFor(name, []), call.int(3));
@@ -126,7 +130,7 @@ function receive(
   use: (received: Received) => number,
 ): Answer {
   if ((flags & MSG_ERRQUEUE) !== 0) throw new Errno('EAGAIN');
-  if ((flags & MSG_OOB) !== 0) throw new Errno(isStream(socket) ? 'EINVAL' : 'EOPNOTSUPP');
+  if ((flags & MSG_OOB) !== 0 && isStream(socket)) throw new Errno('EINVAL');
   const now = takeNow(socket, room, flags);
   if (now) return use(now);
   if ((flags & MSG_DONTWAIT) !== 0 || nonBlocking(socket)) throw new Errno('EAGAIN');
@@ -153,6 +157,7 @@ const resultOf = ({ bytes, length }: Received, flags: number): number =>
 
 const recvfrom: SocketHandler = (call, socket) => {
   const [buffer, size, flags] = [call.arg(1), call.arg(2), call.int(3)];
+  if (size < 0) throw new Errno('EFAULT');
   return receive(call, socket, size, flags, (received) => {
     if (received.bytes.length > 0) call.write(buffer, received.bytes);
     writeAddress(call, call.arg(4), call.arg(5), senderOf(socket, received));
@@ -185,7 +190,8 @@ function receiveMessage(call: Call, socket: EmulatedSocket, header: MessageHeade
 const recvmsg: SocketHandler = (call, socket) => {
   const header = readMessageHeader(call, call.arg(1));
   const flags = call.int(2);
-  if (isStream(socket) && header.name === 0 && (flags & (MSG_OOB | MSG_ERRQUEUE)) === 0) return PASS;
+  if ((flags & MSG_ERRQUEUE) !== 0) return receiveError(call, socket, header);
+  if (isStream(socket) && header.name === 0 && (flags & MSG_OOB) === 0) return PASS;
   return receiveMessage(call, socket, header, flags);
 };
 
