@@ -3,8 +3,8 @@
 # Run it inside umvu:  umvu sh docs/examples/two-stacks.sh
 set -e
 vu_insmod vunetioth
-vumount -t vunetioth -o hub://,eth,ip=10.0.0.1/24 vdestack /dev/net/server
-vumount -t vunetioth -o hub://,eth,ip=10.0.0.2/24 vdestack /dev/net/client
+vumount -t vunetioth -o hub://,eth,ip=10.0.0.1/24 lwip /dev/net/server
+vumount -t vunetioth -o hub://,eth,ip=10.0.0.2/24 lwip /dev/net/client
 vumount
 
 vustack /dev/net/server node -e '

@@ -67,7 +67,7 @@ std::string WhyForbidden() {
   const std::string text = std::string(what) + ": " + std::strerror(error);
   // The kernel answers ENOSPC and EUSERS where a limit is zero: for the caller it is a permission.
   if (error == EPERM || error == ENOSPC || error == EUSERS || error == EACCES) {
-    throw Failure(EPERM, text + WhyForbidden());
+    throw Failure(EPERM, text + WhyForbidden() + "; stack=lwip works without namespaces");
   }
   throw Failure(error, text);
 }

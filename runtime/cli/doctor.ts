@@ -167,10 +167,18 @@ const CHECKS: readonly Check[] = [
     what: 'user namespaces',
     required: false,
     probe: probes.userNamespaces,
-    without: 'programs run on the stacks kernel and null; stacks of type vdestack cannot be mounted',
+    without: 'programs run on the other stacks; those of type vdestack cannot be mounted',
     remedy: () =>
       probes.usernsRemedies().join('; ') ||
       'allow user namespaces (kernel.*userns* and the policy of the container)',
+  },
+  {
+    id: 'lwip',
+    what: 'stack in user space',
+    required: false,
+    probe: probes.userSpaceStack,
+    without: 'programs run; stacks of type lwip cannot be mounted',
+    remedy: `${BUILD}: it says why the source of lwIP cannot be had; UMVU_LWIP_SOURCE can name it`,
   },
   {
     id: 'tun',
@@ -233,6 +241,19 @@ async function attempt(probe: Check['probe']): Promise<probes.Finding> {
 export const healthy = (answers: readonly Diagnosis[]): boolean =>
   answers.every(({ state, required }) => state === 'ok' || !required);
 
+/** A sentence on the stacks that work here; nothing where it was not asked. */
+function stacksThatWork(answers: readonly Diagnosis[]): string {
+  const good = (id: string): boolean => answers.some((answer) => answer.id === id && answer.state === 'ok');
+  if (!answers.some(({ id }) => id === 'lwip')) return '';
+  const names = [
+    ...(good('lwip') ? ['lwip'] : []),
+    ...(good('broker') && good('user-namespaces') ? ['vdestack'] : []),
+    'kernel',
+    'null',
+  ];
+  return `Stacks that work: ${names.join(', ')}.\n`;
+}
+
 /** The answers for people. */
 export function prose(answers: readonly Diagnosis[], colour: boolean): string {
   const paint = (code: number, text: string): string => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
@@ -252,7 +273,8 @@ export function prose(answers: readonly Diagnosis[], colour: boolean): string {
     : missing > 0
       ? `Guests can run; ${missing} of ${answers.length} checks found something missing.`
       : 'Guests can run, and nothing is missing.';
-  return `${lines.join('\n')}\n\n${last}\n`;
+  const stacks = healthy(answers) ? stacksThatWork(answers) : '';
+  return `${lines.join('\n')}\n\n${last}\n${stacks}`;
 }
 
 /** The command: exit status 0 when guests can run. */

@@ -51,8 +51,8 @@ ${STATUSES.map(([status, text]) => entry(status, text)).join('\n')}
 
 Example, two stacks on one network:
   umvu -m vunetioth
-  vumount -t vunetioth -o hub:// vdestack /dev/net/one
-  vumount -t vunetioth -o hub:// vdestack /dev/net/two
+  vumount -t vunetioth -o hub:// lwip /dev/net/one
+  vumount -t vunetioth -o hub:// lwip /dev/net/two
   vustack /dev/net/one ip address
 `;
 }

@@ -162,6 +162,15 @@ export const userNamespaces = (): Finding => {
   );
 };
 
+/** A stack in user space is made and closed again: it needs nothing but the addon. */
+export const userSpaceStack = (): Finding => {
+  const calls = addon();
+  if (!calls) return blind;
+  if (!calls.LwipStack) return bad('this addon was built without lwIP');
+  new calls.LwipStack().close();
+  return good('a stack was made');
+};
+
 export const tunDevice = (): Finding => {
   try {
     closeSync(openSync('/dev/net/tun', constants.O_RDWR));

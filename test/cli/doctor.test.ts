@@ -22,7 +22,7 @@ describe('umvu doctor', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^ok {7}native addon: /);
     expect(stdout).toMatch(/^ok {7}a guest: «true» was run$/m);
-    expect(stdout).toMatch(/\n\nGuests can run[^\n]+\n$/);
+    expect(stdout).toMatch(/\n\nGuests can run[^\n]+\nStacks that work: lwip, vdestack, kernel, null\.\n$/);
     expect(stdout).not.toContain('\x1b');
   });
 
@@ -32,7 +32,16 @@ describe('umvu doctor', () => {
     expect({ code, ok: report.ok }).toEqual({ code: 0, ok: true });
     const ids = report.checks.map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
-    for (const id of ['addon', 'broker', 'seccomp-notify', 'user-namespaces', 'tun', 'libvdeplug', 'guest'])
+    for (const id of [
+      'addon',
+      'broker',
+      'seccomp-notify',
+      'user-namespaces',
+      'lwip',
+      'tun',
+      'libvdeplug',
+      'guest',
+    ])
       expect(ids).toContain(id);
     for (const check of report.checks)
       expect(check.state === 'ok' || Boolean(check.remedy && check.without)).toBe(true);
@@ -44,6 +53,14 @@ describe('umvu doctor', () => {
     const { checks } = JSON.parse(stdout) as { checks: Diagnosis[] };
     expect(code, stdout).toBe(0);
     expect(checks.find(({ id }) => id === 'guest')).toMatchObject({ state: 'ok' });
+  });
+
+  it('says which stacks are left to a user without namespaces', async () => {
+    const [command = '', ...args] = umvuCommand(['doctor'], 'a user without namespaces');
+    const { code, stdout } = await exec(command, args, { env: umvuEnvironment('/tmp') });
+    expect(code, stdout).toBe(0);
+    expect(stdout).toMatch(/^missing {2}user namespaces: .*No space left on device$/m);
+    expect(stdout).toMatch(/\nStacks that work: lwip, kernel, null\.\n$/);
   });
 
   it('fails where the main job is impossible, and only there', () => {

@@ -2,10 +2,10 @@
 import { expect } from 'vitest';
 import type { ExecResult } from './exec.ts';
 import { umvu, type UmvuOptions } from './umvu.ts';
-import type { Who } from './users.ts';
+import { stackOf, type Who } from './users.ts';
 
 /**
- * What every script starts with. The stacks /dev/net/a and /dev/net/b share a hub: 10.0.0.1 and fd00::1 are a,
+ * What every script starts with. $STACK is the kind of stacks that the user can have. The stacks /dev/net/a and /dev/net/b share a hub: 10.0.0.1 and fd00::1 are a,
  * 10.0.0.2 and fd00::2 are b. A failing command ends the script and says which it was.
  */
 const PRELUDE = String.raw`
@@ -16,7 +16,7 @@ b() { vustack /dev/net/b "$@"; }
 
 # stack NAME NUMBER [VNL]: a stack with the addresses 10.0.0.NUMBER and fd00::NUMBER
 stack() {
-  vumount -t vunetioth -o "$3" vdestack "/dev/net/$1"
+  vumount -t vunetioth -o "$3" "$STACK" "/dev/net/$1"
   vustack "/dev/net/$1" ip -batch - <<IP
 addr add 10.0.0.$2/24 dev vde0
 addr add fd00::$2/64 dev vde0 nodad
@@ -64,6 +64,7 @@ export function tryScript(who: Who, body: string, options: ScriptOptions = {}): 
   return umvu([...(options.options ?? ['-m', 'vunetioth']), '--', 'bash', '-c', PRELUDE + body], {
     ...options,
     as: who,
+    env: { STACK: stackOf(who), ...options.env },
   });
 }
 

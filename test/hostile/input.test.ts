@@ -37,7 +37,7 @@ describe('where it is forbidden to make', () => {
     );
     expect({ code, stderr }).toEqual({
       code: 125,
-      stderr: `umvu: --net ${NET}: unshare(CLONE_NEWUSER): No space left on device (the sysctl user.max_user_namespaces=0 forbids it)\n`,
+      stderr: `umvu: --net ${NET}: unshare(CLONE_NEWUSER): No space left on device (the sysctl user.max_user_namespaces=0 forbids it); stack=lwip works without namespaces\n`,
     });
   });
 
@@ -51,7 +51,7 @@ describe('where it is forbidden to make', () => {
     );
     expect({ code, stderr }).toEqual({
       code: 125,
-      stderr: `umvu: --net ${NET}: unshare(CLONE_NEWNET): No space left on device (the sysctl user.max_net_namespaces=0 forbids it)\n`,
+      stderr: `umvu: --net ${NET}: unshare(CLONE_NEWNET): No space left on device (the sysctl user.max_net_namespaces=0 forbids it); stack=lwip works without namespaces\n`,
     });
   });
 

@@ -3,9 +3,9 @@ import { chmodSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { script, tryScript } from '../helpers/script.ts';
 import { umvu } from '../helpers/umvu.ts';
-import { USERS, workDir } from '../helpers/users.ts';
+import { ALL_USERS, stackOf, workDir } from '../helpers/users.ts';
 
-describe.each(USERS)('as %s', (who) => {
+describe.each(ALL_USERS)('as %s', (who) => {
   it('curl in one stack gets a page from python3 -m http.server in the other', async () => {
     const out = await script(
       who,
@@ -32,7 +32,7 @@ describe.each(USERS)('as %s', (who) => {
   });
 
   it('--net sets up the stack of a single command', async () => {
-    const net = 'stack=vdestack,vnl=null://,eth,ip=10.0.0.1/24,ip=fd00::1/64';
+    const net = `stack=${stackOf(who)},vnl=null://,eth,ip=10.0.0.1/24,ip=fd00::1/64`;
     const { code, stdout, stderr } = await umvu(['--net', net, '--', 'ip', '-br', 'addr', 'show', 'vde0'], {
       as: who,
     });
@@ -43,7 +43,7 @@ describe.each(USERS)('as %s', (who) => {
   it('modules can be inserted from inside, and what a failing script returns is returned', async () => {
     const body = `vu_insmod vunetioth
        vu_lsmod | grep -o '^vunetioth:'
-       vumount -t vunetioth -o null:// vdestack /dev/net/a
+       vumount -t vunetioth -o null:// "$STACK" /dev/net/a
        vumount | grep -o ' /dev/net/a vunetioth '
        vuumount /dev/net/a
        vu_rmmod vunetioth

@@ -6,7 +6,7 @@ import { script, tryScript } from '../helpers/script.ts';
 import { expectTap } from '../helpers/tap.ts';
 import { tree } from '../helpers/tree.ts';
 import { umvuCommand } from '../helpers/umvu.ts';
-import { USERS, becoming, workDir } from '../helpers/users.ts';
+import { ALL_USERS, becoming, workDir, type Who } from '../helpers/users.ts';
 
 const env = {
   TAP: join(tree(), 'guests/build/tap'),
@@ -15,7 +15,10 @@ const env = {
     .join(' '),
 };
 
-describe.each(USERS)('as %s', (who) => {
+/** The words before a vde_plug that is to reach the sockets of `who`. */
+const plugOf = (who: Who): string => becoming(who === 'root' ? 'root' : 'an ordinary user').join(' ');
+
+describe.each(ALL_USERS)('as %s', (who) => {
   it('a static program of musl in a stack', async () => {
     const out = await script(who, `stack a 1 null://\na "$TAP/musl-sockets-basic"`, { env });
     expectTap({ code: 0, signal: null, timedOut: false, stderr: '', stdout: out });
@@ -41,14 +44,15 @@ describe.each(USERS)('as %s', (who) => {
     expect(out).toBe('ended by 143\n3 2 1 usr1\n1000\nended by 137\n');
   });
 
-  // Where only root may open /dev/net/tun, root runs vdens, and its plug into the network is that of the user.
+  // Where only root may open /dev/net/tun, root runs vdens, and its plug into the network is that of the user (without
+  // namespaces he has no vdens of his own either).
   it('a guest in umvu and a namespace of vdens ping each other over a network of umvu', async () => {
     const ping = (to: string) => `ping -n -c 2 -i 0.2 -W 2 ${to}`;
     const work = workDir(who);
     try {
       const vdens = `
         for ((i = 0; i < 100; i++)); do [[ -S net/ctl ]] && break; sleep 0.05; done
-        exec vdens "cmd://${becoming(who).join(' ')} vde_plug vde://$PWD/net" bash -c '
+        exec vdens "cmd://${plugOf(who)} vde_plug vde://$PWD/net" bash -c '
           ip addr add 10.0.0.3/24 dev vde0; ip link set vde0 up
           ping -n -c 1 -w 3 10.0.0.1 >/dev/null; ${ping('10.0.0.1')}
           touch done; for ((i = 0; i < 100; i++)); do [[ -e end ]] && break; sleep 0.05; done'`;
@@ -78,7 +82,7 @@ describe.each(USERS)('as %s', (who) => {
       `${network} >/dev/null 2>&1 &
        retry test -S net/ctl
        stack a 1 "vde://$PWD/net"
-       eval "$UMVU" --net "stack=vdestack,vnl=vde://$PWD/net,eth,ip=10.0.0.4/24" \
+       eval "$UMVU" --net "stack=$STACK,vnl=vde://$PWD/net,eth,ip=10.0.0.4/24" \
          ping -n -c 2 -i 0.2 -W 3 10.0.0.1 | grep received`,
       { env },
     );
@@ -103,7 +107,7 @@ describe.each(USERS)('as %s', (who) => {
       `stack a 1 "hub://$PWD/hub"
        eval "$UMVU" bash -c "'
          vustack /dev/net/a ip -4 -br addr show vde0 | grep -o 10.0.0.1
-         vumount -t vunetioth -o null:// vdestack /dev/net/inner
+         vumount -t vunetioth -o null:// $STACK /dev/net/inner
          vustack /dev/net/inner ls /sys/class/net | tail -n 1
          exit 5'" || echo "status $?"
        fails ls /dev/net/inner | grep -o 'No such file.*'
@@ -118,7 +122,7 @@ describe.each(USERS)('as %s', (who) => {
     const out = await script(
       who,
       `stack a 1 null://
-       eval "$UMVU" --net stack=vdestack,vnl=null://,eth,ip=10.9.9.9/24 ip -4 -br addr | grep -o 10.9.9.9
+       eval "$UMVU" --net stack=$STACK,vnl=null://,eth,ip=10.9.9.9/24 ip -4 -br addr | grep -o 10.9.9.9
        a ip -4 -br addr | grep -c 10.9.9.9 || true`,
       { env },
     );

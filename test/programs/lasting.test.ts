@@ -1,7 +1,7 @@
 /** A long-lived umvu: what comes and goes in it leaves nothing behind in its supervisor and broker. */
 import { describe, expect, it } from 'vitest';
 import { script } from '../helpers/script.ts';
-import { USERS } from '../helpers/users.ts';
+import { ALL_USERS } from '../helpers/users.ts';
 
 /**
  * `held` prints how many descriptors the supervisor and the broker have open (an ordinary user may not look into
@@ -18,7 +18,7 @@ held() {
 }
 settled() { (($(held) <= before + $1)); }`;
 
-describe.each(USERS)('as %s', (who) => {
+describe.each(ALL_USERS)('as %s', (who) => {
   it('stacks, their networks and sockets', async () => {
     const out = await script(
       who,

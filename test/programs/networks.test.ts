@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { exec } from '../helpers/exec.ts';
 import { script } from '../helpers/script.ts';
 import { umvuCommand, umvuEnvironment } from '../helpers/umvu.ts';
-import { USERS, workDir, type Who } from '../helpers/users.ts';
+import { ALL_USERS, workDir, type Who } from '../helpers/users.ts';
 
-describe.each(USERS)('as %s', (who) => {
+describe.each(ALL_USERS)('as %s', (who) => {
   it('slirp:// reaches a server of the test host', async () => {
     const out = await script(
       who,
@@ -13,7 +13,7 @@ describe.each(USERS)('as %s', (who) => {
        python3 -u -m http.server -b 127.0.0.1 -d www 0 >log 2>&1 & server=$!
        retry grep -q 'port [0-9]' log
        port=$(grep -o 'port [0-9]*' log | cut -d' ' -f2)
-       vumount -t vunetioth -o slirp://,eth,ip=10.0.2.15/24,gw=10.0.2.2 vdestack /dev/net/s
+       vumount -t vunetioth -o slirp://,eth,ip=10.0.2.15/24,gw=10.0.2.2 "$STACK" /dev/net/s
        vustack /dev/net/s curl -sS --retry 3 --retry-connrefused http://10.0.2.2:$port/
        kill $server`,
     );
@@ -48,13 +48,17 @@ async function onTwoHosts(who: Who, body: string): Promise<string> {
   }
 }
 
-it('vxvde:// is one network for guests on two hosts', async () => {
-  const net = (n: number) => `vnl=vxvde://234.0.0.7,eth,ip=10.0.0.${n}/24`;
+it.each([
+  ['vdestack', 'vdestack'],
+  ['lwip', 'vdestack'],
+  ['vdestack', 'lwip'],
+])('vxvde:// is one network for guests on two hosts: %s and %s', async (one, two) => {
+  const net = (kind: string, n: number) => `stack=${kind},vnl=vxvde://234.0.0.7,eth,ip=10.0.0.${n}/24`;
   const out = await onTwoHosts(
     'root',
-    `on $one --net ${net(1)} sleep 15 &
+    `on $one --net ${net(one, 1)} sleep 15 &
      for i in 1 2 3 4 5 6 7 8; do
-       if on $two --net ${net(2)} ping -qc 1 -W 1 10.0.0.1 >/dev/null; then echo reached; exit 0; fi
+       if on $two --net ${net(two, 2)} ping -qc 1 -W 1 10.0.0.1 >/dev/null; then echo reached; exit 0; fi
      done
      exit 1`,
   );

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { script } from '../helpers/script.ts';
 import { umvuCommand } from '../helpers/umvu.ts';
-import { USERS } from '../helpers/users.ts';
+import { ALL_USERS } from '../helpers/users.ts';
 
 /** Starts sshd in stack a with keys and settings of its own; CLIENT are the options for ssh and sftp. */
 const SSHD = `
@@ -28,7 +28,7 @@ a dnsmasq -k --conf-file=/dev/null --pid-file= --user= --group= --no-resolv --no
   --address=/web.example/10.0.0.1 --address=/web.example/fd00::1 --txt-record=note.example,'a text' >dns.log 2>&1 &
 listening a 53 -u`;
 
-describe.each(USERS)('as %s', (who) => {
+describe.each(ALL_USERS)('as %s', (who) => {
   it('sshd on port 22 and sftp: keys, pty-less session, a file both ways', async () => {
     const out = await script(
       who,
@@ -86,7 +86,7 @@ print("moved data" if end.get("sum_received", end.get("sum"))["bytes"] > 100000 
     const out = await script(
       who,
       `stack a 1 "hub://$PWD/hub"
-       vumount -t vunetioth -o "stack=vdestack,vnl=hub://$PWD/hub,eth,ip=10.0.0.2/24,dns=10.0.0.1" none /dev/net/b
+       vumount -t vunetioth -o "stack=$STACK,vnl=hub://$PWD/hub,eth,ip=10.0.0.2/24,dns=10.0.0.1" none /dev/net/b
        ${DNSMASQ}
        a python3 -m http.server 80 >log 2>&1 &
        listening a 80
@@ -104,7 +104,7 @@ print("moved data" if end.get("sum_received", end.get("sum"))["bytes"] > 100000 
 });
 
 // An ordinary user's sshd lets in only this user, who may have no shell.
-describe.each(USERS.filter((who) => who === 'root'))('as %s', (who) => {
+describe.each(ALL_USERS.filter((who) => who === 'root'))('as %s', (who) => {
   it('ssh runs commands and forwards ports', async () => {
     const out = await script(
       who,

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { script } from '../helpers/script.ts';
 import { tree } from '../helpers/tree.ts';
-import { USERS } from '../helpers/users.ts';
+import { ALL_USERS } from '../helpers/users.ts';
 
 /** Python that says what socket() answers for some families. */
 const FAMILIES = `
@@ -61,7 +61,7 @@ stack a 1 null://
 stack b 2 null://
 ./ms 2>&1`;
 
-describe.each(USERS)('as %s', (who) => {
+describe.each(ALL_USERS)('as %s', (who) => {
   it('a mounted stack is a file of type 0160000 with owner and mode', async () => {
     const out = await script(
       who,
@@ -182,10 +182,10 @@ PY
   it('mount and umount of util-linux and busybox do what vumount and vuumount do', async () => {
     const out = await script(
       who,
-      `mount -i -t vunetioth -o null:// vdestack /dev/net/a
+      `mount -i -t vunetioth -o null:// "$STACK" /dev/net/a
        a ls /sys/class/net
        umount -i /dev/net/a || umount -n /dev/net/a
-       busybox mount -t vunetioth -o null:// vdestack /dev/net/b
+       busybox mount -t vunetioth -o null:// "$STACK" /dev/net/b
        b ls /sys/class/net
        busybox umount /dev/net/b
        vumount`,
@@ -196,7 +196,7 @@ PY
   it('several interfaces, each on a network of its own', async () => {
     const out = await script(
       who,
-      `vumount -t vunetioth -o "hub://$PWD/one,hub://$PWD/two" vdestack /dev/net/a
+      `vumount -t vunetioth -o "hub://$PWD/one,hub://$PWD/two" "$STACK" /dev/net/a
        a ls /sys/class/net`,
     );
     expect(out.split(/\s+/).filter(Boolean)).toEqual(['lo', 'vde0', 'vde1']);
@@ -205,10 +205,10 @@ PY
   it('what is wrong with a mount is said in one line', async () => {
     const out = await script(
       who,
-      `fails vumount -t vunetioth -o nosuch://x vdestack /dev/net/a
+      `fails vumount -t vunetioth -o nosuch://x "$STACK" /dev/net/a
        fails vumount -t vunetioth -o null:// nosuch /dev/net/a
-       fails vumount -t nosuch -o null:// vdestack /dev/net/a
-       fails vumount -t vunetioth -o nonsense vdestack /dev/net/a
+       fails vumount -t nosuch -o null:// "$STACK" /dev/net/a
+       fails vumount -t vunetioth -o nonsense "$STACK" /dev/net/a
        fails vustack /dev/net/none true
        fails vustack /etc/passwd true`,
     );

@@ -1,9 +1,9 @@
 /** Network tools: each sees the stack of its own, and is allowed there what root is allowed on a machine. */
 import { describe, expect, it } from 'vitest';
 import { script } from '../helpers/script.ts';
-import { USERS } from '../helpers/users.ts';
+import { ALL_USERS } from '../helpers/users.ts';
 
-describe.each(USERS)('as %s', (who) => {
+describe.each(ALL_USERS)('as %s', (who) => {
   it('ping and ping6', async () => {
     const out = await script(
       who,

@@ -1,7 +1,7 @@
 /** Web servers and clients of all kinds, each in its own stack. */
 import { describe, expect, it } from 'vitest';
 import { script } from '../helpers/script.ts';
-import { USERS } from '../helpers/users.ts';
+import { ALL_USERS } from '../helpers/users.ts';
 
 /** Starts nginx in stack a, with all of its files in the work folder. */
 const NGINX = `
@@ -38,7 +38,7 @@ console.log(texts.join('\\n'));
 process.exit(0);
 JS`;
 
-describe.each(USERS)('as %s', (who) => {
+describe.each(ALL_USERS)('as %s', (who) => {
   it('nginx: curl, wget, busybox wget and IPv6', async () => {
     const out = await script(
       who,

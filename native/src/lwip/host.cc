@@ -109,11 +109,14 @@ void Host::on_events(uint32_t) {
 void Host::sweep() {
   const std::unordered_set<ino_t> known = unix_inodes();
   if (known.empty()) return;
-  std::vector<Sock*> closed;
+  std::vector<uint64_t> closed;
   for (const auto& [id, sock] : socks_) {
-    if (sock->inode != 0 && sock->unseen() && !known.contains(sock->inode)) closed.push_back(sock);
+    if (sock->inode != 0 && sock->unseen() && !known.contains(sock->inode)) closed.push_back(id);
   }
-  for (Sock* sock : closed) {
+  for (const uint64_t id : closed) {
+    // One that gave up may have taken others with it.
+    Sock* sock = find(id);
+    if (sock == nullptr) continue;
     const auto abandon = [sock] {
       sock->abandon();
       return 0;

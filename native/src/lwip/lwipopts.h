@@ -57,6 +57,9 @@
 #define LWIP_IPV6_FRAG 1
 /* Pointers do not fit into the place that lwIP uses otherwise. */
 #define IPV6_FRAG_COPYHEADER 1
+/* Hosts without an address send from 0.0.0.0, which is let through where this is defined: servers of DHCP need it. For
+ * no port is anything else let through. */
+#define LWIP_IP_ACCEPT_UDP_PORT(port) 0
 #define IP_SOF_BROADCAST 0
 #define IP_SOF_BROADCAST_RECV 0
 
