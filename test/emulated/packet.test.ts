@@ -113,6 +113,7 @@ frame, (name, protocol, kind, hardware, address) = s.recvfrom(2000)
 print(frame[14:].rstrip(b'\\0'), name, hex(protocol), kind == socket.PACKET_BROADCAST, hardware, address.hex())
 PY
        vustack /dev/net/two timeout 10 python3 receive.py &
+       receiver=$!
        while ! test -e ready; do sleep 0.05; done
        python3 - <<'PY'
 import socket
@@ -120,7 +121,7 @@ s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind(('vde0', 0x88b5))
 s.send(b'\\xff' * 6 + bytes([2, 0, 0, 0, 0, 1]) + b'\\x88\\xb5' + b'hello'.ljust(46, b'\\0'))
 PY
-       wait %1`,
+       wait $receiver`,
     );
     expect(out).toBe("b'hello' vde0 0x88b5 True 1 020000000001\n");
   });

@@ -139,15 +139,21 @@ void DatagramSock::raise(int error) {
   if (!draining_) show_error();
 }
 
-// AF_UNIX has one error that does not end a datagram socket: ECONNRESET, when a peer with unread messages turns to
-// another socket. So our end gets a message from itself, turns away from the guest's end, and comes back. What calls
-// of the guest come here with that error tell it which one it is.
 void DatagramSock::show_error() {
   if (!raised_ || draining_ || !far_) return;
   drain();  // what is unread gets lost
   if (blocked_) return;
   raised_ = false;
-  if (!place_ && bind_place(far_.get(), &place_) != 0) return;
+  if (provoke()) return;
+  closed_ = true;
+  stack_->retry_later(this);
+}
+
+// AF_UNIX has one error that does not end a datagram socket: ECONNRESET, when a peer with unread messages turns to
+// another socket. So our end gets a message from itself, turns away from the guest's end, and comes back. What calls
+// of the guest come here with that error tell it which one it is. False: the guest has closed its end.
+bool DatagramSock::provoke() {
+  if (!place_ && bind_place(far_.get(), &place_) != 0) return true;
   const sockaddr nothing = {.sa_family = AF_UNSPEC, .sa_data = {}};
   const auto* guest = reinterpret_cast<const sockaddr*>(guest_name_.data());
   const auto size = static_cast<socklen_t>(guest_name_.size());
@@ -155,10 +161,12 @@ void DatagramSock::show_error() {
   const bool lost = ::connect(far, &nothing, sizeof nothing) == 0 && send_place(far, place_.get()) == 0 &&
                     ::connect(far, guest, size) == 0;
   if (lost) ::connect(far, &nothing, sizeof nothing);
-  if (!lost || ::connect(far, guest, size) != 0) {
-    closed_ = true;
-    stack_->retry_later(this);
-  }
+  return lost && ::connect(far, guest, size) == 0;
+}
+
+void DatagramSock::cut() {
+  provoke();
+  Sock::cut();
 }
 
 bool DatagramSock::send(const iovec* parts, std::size_t count, const Meta* meta) {

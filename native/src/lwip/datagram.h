@@ -27,6 +27,7 @@ class DatagramSock : public Sock {
   int send_message(std::span<const uint8_t> bytes, const Meta* meta);
   bool unseen() const override { return true; }
   bool retry() override;
+  void cut() override;
   void abandon() override;
 
  protected:
@@ -48,6 +49,7 @@ class DatagramSock : public Sock {
   bool take();
   void drain();
   void show_error();
+  bool provoke();
   bool send(const iovec* parts, std::size_t count, const Meta* meta);
 
   std::string guest_name_;  // abstract address of the guest's end, by which it is found again

@@ -74,7 +74,7 @@ class Sock : public net::Pollable {
   // Asked for with Stack::retry_later(); true: again.
   virtual bool retry() { return false; }
   // lwIP does not work any more: the guest sees the end of its connection.
-  void cut();
+  virtual void cut();
   // Whether nothing tells when the guest closes it: then Host::sweep() finds out.
   virtual bool unseen() const { return false; }
   // The stack goes away, or the guest has closed its end.

@@ -8,6 +8,7 @@ import { isStream, lwip, type EmulatedSocket } from './socket.ts';
 
 const SYS = { SETSOCKOPT: 54, GETSOCKOPT: 55 } as const;
 const SO_ERROR = 4;
+const ENETDOWN = 100;
 /** Longest value that is taken; the rest of a longer one is ignored, as by the kernel. */
 export const LONGEST_OPTION = 1024;
 
@@ -86,11 +87,11 @@ function nativeValue({ fd }: EmulatedSocket, level: number, name: number, room: 
   return value.subarray(0, length.readInt32LE(0));
 }
 
-/** The error that the stack has for the socket, once; 0 for none. */
+/** The error that the stack has for the socket, once; 0 for none. A stack that has failed has no other. */
 export function takeError(socket: EmulatedSocket): number {
   const value = Buffer.alloc(4);
   const length = lwip().getOption(socket.id, LEVEL.SOCKET, SO_ERROR, value);
-  return length === 4 ? value.readInt32LE(0) : 0;
+  return length === 4 ? value.readInt32LE(0) : length === -ENETDOWN ? ENETDOWN : 0;
 }
 
 /**
