@@ -96,8 +96,6 @@
 #define LWIP_TCP_SACK_OUT 1
 #define LWIP_TCP_TIMESTAMPS 0
 #define LWIP_TCP_KEEPALIVE 1
-/* When a segment that was not acceptable was answered last (unacceptable.cc). */
-#define LWIP_TCP_PCB_NUM_EXT_ARGS 1
 #define TCP_LISTEN_BACKLOG 1
 #define TCP_DEFAULT_LISTEN_BACKLOG 0xff
 #define SO_REUSE 1
@@ -120,10 +118,12 @@
 #define CHECKSUM_GEN_ICMP 1
 #define CHECKSUM_GEN_ICMP6 1
 
-/* Places in a connection for the back link of lists (tcp_lists.h) and the entry in the table (connections.h). */
-#define LWIP_TCP_PCB_NUM_EXT_ARGS 2
+/* Places in a connection for the back link of lists (tcp_lists.h), for the entry in the table (connections.h), and for
+ * when a segment that was not acceptable was answered last (unacceptable.cc). */
+#define LWIP_TCP_PCB_NUM_EXT_ARGS 3
 #define UMVU_TCP_BACK 0
 #define UMVU_TCP_ENTRY 1
+#define UMVU_TCP_ANSWERED 2
 
 #define LWIP_HOOK_FILENAME "lwip/hooks.h"
 #define LWIP_HOOK_IP4_ROUTE_SRC(src, dest) umvu_ip4_route(src, dest)
