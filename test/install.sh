@@ -9,7 +9,7 @@ build=(g++ make cmake linux-libc-dev musl-tools golang-go libseccomp-dev libpcap
 # Real programs that the tests run as guests.
 programs=(
   apache2-utils bind9-dnsutils bsdextrautils busybox caddy curl dnsmasq-base e2fsprogs fdisk gdb iperf3 iproute2 iputils-arping iputils-ping mount
-  net-tools netcat-openbsd nginx-light openssh-client openssh-server openssl procps python3 radvd redis-server
+  net-tools netcat-openbsd nginx-light openssh-client openssh-server openssl procps python3 radvd redis-server socat
   redis-tools strace tcpdump unbound util-linux wget
 )
 # The other side of our VDE protocol.

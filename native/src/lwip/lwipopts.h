@@ -66,7 +66,7 @@
 #define ETHARP_SUPPORT_STATIC_ENTRIES 1
 #define ETH_PAD_SIZE 0
 
-#define LWIP_IPV6_NUM_ADDRESSES 8
+#define LWIP_IPV6_NUM_ADDRESSES 16
 #define LWIP_IPV6_AUTOCONFIG 1
 #define LWIP_IPV6_SEND_ROUTER_SOLICIT 1
 #define LWIP_IPV6_MLD 1
@@ -93,8 +93,6 @@
 #define LWIP_TCP_SACK_OUT 1
 #define LWIP_TCP_TIMESTAMPS 0
 #define LWIP_TCP_KEEPALIVE 1
-/* When a segment that was not acceptable was answered last (unacceptable.cc). */
-#define LWIP_TCP_PCB_NUM_EXT_ARGS 1
 #define TCP_LISTEN_BACKLOG 1
 #define TCP_DEFAULT_LISTEN_BACKLOG 0xff
 #define SO_REUSE 1
@@ -118,12 +116,16 @@
 #define CHECKSUM_GEN_ICMP6 1
 
 /* Places in a connection for the back link of lists (tcp_lists.h) and the entry in the table (connections.h). */
-#define LWIP_TCP_PCB_NUM_EXT_ARGS 2
+#define LWIP_TCP_PCB_NUM_EXT_ARGS 3
 #define UMVU_TCP_BACK 0
 #define UMVU_TCP_ENTRY 1
+/* When a segment that was not acceptable was answered last (unacceptable.cc). */
+#define UMVU_TCP_ANSWERED 2
 
 #define LWIP_HOOK_FILENAME "lwip/hooks.h"
 #define LWIP_HOOK_IP4_ROUTE_SRC(src, dest) umvu_ip4_route(src, dest)
+/* 0: it is dropped; -1: lwIP decides. */
+#define LWIP_HOOK_IP4_CANFORWARD(packet, dest) (umvu_forwards(0) ? -1 : 0)
 #define LWIP_HOOK_ETHARP_GET_GW(netif, dest) umvu_ip4_gateway(netif, dest)
 #define LWIP_HOOK_ND6_GET_GW(netif, dest) umvu_ip6_gateway(netif, dest)
 #define LWIP_HOOK_TCP_ISN umvu_tcp_isn

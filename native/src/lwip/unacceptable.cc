@@ -26,9 +26,9 @@ bool acceptable(const tcp_pcb* pcb, const tcp_hdr* header) {
 err_t answers(tcp_pcb* pcb, const tcp_hdr* header, const pbuf* data) {
   if (pcb->state < ESTABLISHED || pcb->state == TIME_WAIT || !bare(header, data) || acceptable(pcb, header)) return ERR_OK;
   const uint64_t now = Stack::current()->host().clock();
-  auto last = reinterpret_cast<uintptr_t>(pcb->ext_args[0].data);
+  auto last = reinterpret_cast<uintptr_t>(pcb->ext_args[UMVU_TCP_ANSWERED].data);
   if (last != 0 && now - last < kInterval) return ERR_ABRT;
-  pcb->ext_args[0].data = reinterpret_cast<void*>(static_cast<uintptr_t>(now));
+  pcb->ext_args[UMVU_TCP_ANSWERED].data = reinterpret_cast<void*>(static_cast<uintptr_t>(now));
   return ERR_OK;
 }
 

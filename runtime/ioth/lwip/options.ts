@@ -1,6 +1,8 @@
 /** getsockopt(2) and setsockopt(2) on sockets of stacks in user space. All throw Errno. */
 import { Errno, check } from '../../errno.ts';
 import { native } from '../../native.ts';
+import { SOL_NETLINK } from '../netlink/server/constants.ts';
+import { peerOf } from './netlink.ts';
 import { type OptionSpec, specOf } from './option-table.ts';
 import { lwip, type EmulatedSocket } from './socket.ts';
 
@@ -46,6 +48,11 @@ export function setOption(
   given: () => Buffer,
 ): number {
   if (length < 0) throw new Errno('EINVAL');
+  const netlink = level === SOL_NETLINK ? peerOf(socket) : undefined;
+  if (netlink) {
+    netlink.setOption(name, given());
+    return 0;
+  }
   const spec = find(socket, level, name);
   if (spec.readOnly) throw new Errno('ENOPROTOOPT');
   if (length < (spec.short ? 1 : spec.size)) throw new Errno('EINVAL');
@@ -72,6 +79,8 @@ export function getOption(
   room: number,
   given?: Buffer,
 ): Buffer {
+  const netlink = level === SOL_NETLINK ? peerOf(socket) : undefined;
+  if (netlink) return Buffer.from(netlink.getOption(name));
   const spec = find(socket, level, name);
   if (spec.writeOnly) throw new Errno('ENOPROTOOPT');
   const kind = fixed(socket, spec);

@@ -16,16 +16,11 @@ import {
   writeMessageHeader,
   type MessageHeader,
 } from './message.ts';
-import { controlsOf, metaFor } from '../../ioth/lwip/meta.ts';
+import { type Control, controlsOf, metaFor } from '../../ioth/lwip/meta.ts';
+import { peerOf } from '../../ioth/lwip/netlink.ts';
 import { type Received, sendNow, senderOf, takeNow } from '../../ioth/lwip/transfer.ts';
-import {
-  emulated,
-  isNetlink,
-  isStream,
-  nonBlocking,
-  type EmulatedSocket,
-  type SocketHandler,
-} from './socket.ts';
+import { sendToPeer } from './netlink.ts';
+import { emulated, isStream, nonBlocking, type EmulatedSocket, type SocketHandler } from './socket.ts';
 
 const MSG_OOB = 1;
 const MSG_CTRUNC = 8;
@@ -45,10 +40,14 @@ function send(
   call: Call,
   socket: EmulatedSocket,
   bytes: Buffer,
-  meta: Buffer | null,
+  name: Buffer | undefined,
+  controls: readonly Control[],
   flags: number,
 ): number | Promise<number> {
   if ((flags & MSG_OOB) !== 0) throw new Errno('EOPNOTSUPP');
+  const netlink = peerOf(socket);
+  if (netlink) return sendToPeer(call, netlink, bytes, name);
+  const meta = metaFor(name, controls);
   const once = (): number => sendNow(socket, bytes, meta, flags);
   const now = once();
   if (now !== EAGAIN) return check(now);
@@ -70,7 +69,7 @@ const sendto: SocketHandler = (call, socket) => {
   if (size > 1 << 17 && !isStream(socket)) throw new Errno('EMSGSIZE');
   const name = readAddress(call, call.arg(4), call.int(5));
   const bytes = call.read(call.arg(1), Math.min(size, 1 << 17));
-  return send(call, socket, bytes, metaFor(name, []), call.int(3));
+  return send(call, socket, bytes, name, [], call.int(3));
 };
 
 function sendMessage(
@@ -84,7 +83,7 @@ function sendMessage(
       ? readAddress(call, header.name, header.nameLength)
       : undefined;
   const bytes = gather(call, header);
-  return send(call, socket, bytes, metaFor(name, readControl(call, header)), flags);
+  return send(call, socket, bytes, name, readControl(call, header), flags);
 }
 
 const sendmsg: SocketHandler = (call, socket) => {
@@ -127,6 +126,7 @@ function receive(
 ): Answer {
   if ((flags & MSG_ERRQUEUE) !== 0) throw new Errno('EAGAIN');
   if ((flags & MSG_OOB) !== 0) throw new Errno(isStream(socket) ? 'EINVAL' : 'EOPNOTSUPP');
+  peerOf(socket)?.beforeReceive(room);
   const now = takeNow(socket, room, flags);
   if (now) return use(now);
   if ((flags & MSG_DONTWAIT) !== 0 || nonBlocking(socket)) throw new Errno('EAGAIN');
@@ -166,7 +166,7 @@ function receiveMessage(call: Call, socket: EmulatedSocket, header: MessageHeade
     const sender = header.name === 0 ? new Uint8Array(0) : senderOf(socket, received);
     if (sender.length > 0 && header.nameLength > 0)
       call.write(header.name, sender.subarray(0, header.nameLength));
-    const wanted = header.controlLength > 0 && !isStream(socket) && !isNetlink(socket);
+    const wanted = header.controlLength > 0 && !isStream(socket);
     const control = wanted
       ? writeControl(call, header, controlsOf(socket, received.meta, received.length))
       : { cut: false, used: 0 };
