@@ -58,6 +58,13 @@ lwip_fix(core/ipv4/icmp.c "#define ICMP_DEST_UNREACH_DATASIZE 8" "#define ICMP_D
   "SMEMCPY((u8_t *)q->payload + sizeof(struct icmp_echo_hdr), (u8_t *)p->payload,
           response_pkt_len);"
   "pbuf_copy_partial(p, (u8_t *)q->payload + sizeof(struct icmp_echo_hdr), response_pkt_len, 0);")
+# The routing table says which prefixes of IPv6 are on a link, not the addresses of the interface.
+lwip_fix(core/ipv6/nd6.c "netif_ip6_addr_isstatic(netif, i) &&
+        ip6_addr_netcmp(ip6addr, netif_ip6_addr(netif, i))" "0")
+# IPv4 has a hook to say whether packets are forwarded, IPv6 has none.
+lwip_fix(core/ipv6/ip6.c "  /* do not forward link-local or loopback addresses */"
+  "  if (!umvu_forwards(1)) return;")
+set(LWIP_IP6 ${CMAKE_CURRENT_BINARY_DIR}/lwip/core/ipv6/ip6.c)
 
 # Connections are found in a table (connections.h) instead of by a search of all, and leave lists without one
 # (tcp_lists.h). Whether an address may be bound, the glue has decided before.
@@ -121,7 +128,7 @@ endforeach()
 # Routes and fragments are decided by the glue (src/lwip/hooks.h); what lwIP would do keeps another name.
 set_property(SOURCE ${LWIP_DIR}/src/core/ipv4/ip4.c APPEND PROPERTY COMPILE_DEFINITIONS
   ip4_route=umvu_lwip_ip4_route ip4_frag=umvu_ip4_frag)
-set_property(SOURCE ${LWIP_DIR}/src/core/ipv6/ip6.c APPEND PROPERTY COMPILE_DEFINITIONS
+set_property(SOURCE ${LWIP_IP6} APPEND PROPERTY COMPILE_DEFINITIONS
   ip6_frag=umvu_ip6_frag ip6_route=umvu_lwip_ip6_route)
 
 set(LWIP_IMAGE ${CMAKE_CURRENT_BINARY_DIR}/lwip-image.o)
@@ -139,7 +146,7 @@ target_compile_definitions(umvu PRIVATE UMVU_LWIP)
 # Hostile frames for it (test/sanitized/lwip.test.ts).
 if(UMVU_SANITIZE)
   file(GLOB LWIP_FUZZED CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/src/net/*.cc)
-  list(FILTER LWIP_FUZZED EXCLUDE REGEX "binding")
+  list(FILTER LWIP_FUZZED EXCLUDE REGEX "binding|configuration")
   add_executable(lwip-fuzz ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_fuzz.cc ${LWIP_FUZZED} ${LWIP_IMAGE})
   target_include_directories(lwip-fuzz PRIVATE src)
   target_include_directories(lwip-fuzz SYSTEM PRIVATE ${LWIP_INCLUDES})

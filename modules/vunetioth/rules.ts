@@ -1,6 +1,12 @@
 /** What a process sees of its stack in the file tree. */
 import { AF } from '../../runtime/ioth/stack.ts';
-import { mountsRule, procNetRule, sysClassNetRule, textFile } from '../../runtime/syscalls/path/rules.ts';
+import {
+  mountsRule,
+  procNetRule,
+  sysClassNetRule,
+  sysctlNetRule,
+  textFile,
+} from '../../runtime/syscalls/path/rules.ts';
 import type { PathRule } from '../../runtime/vm/mounts.ts';
 import type { Process } from '../../runtime/vm/process.ts';
 import type { Vm } from '../../runtime/vm/vm.ts';
@@ -48,6 +54,7 @@ export function stackRules(vm: Vm): PathRule[] {
     resolvConfRule(),
     ...procNetRule((pid) => vm.processes.get(pid), stackOf),
     ...sysClassNetRule(stackOf),
+    sysctlNetRule(stackOf),
     ...mountsRule((pid) => vm.processes.get(pid)),
   ];
 }

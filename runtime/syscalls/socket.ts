@@ -9,6 +9,7 @@ import type { Mount } from '../vm/mounts.ts';
 import { mayUse, requireOwner, R_OK, W_OK } from '../vm/access.ts';
 import type { Handler } from './handler.ts';
 import { inject, PASS, type Answer } from './outcome.ts';
+import { ownerOf } from './owner.ts';
 
 /** Families that are not networks: they stay the host's whatever stacks a process has (AF_ALG: kernel crypto). */
 const NEVER_VIRTUAL = new Set<number>([AF.UNIX, 38]);
@@ -28,7 +29,7 @@ export function socketOf(mount: Mount, call: Call, domain: number, type: number,
   if (!stack.families.has(domain)) throw new Errno('EAFNOSUPPORT');
   if ((kind === SOCK.RAW && domain !== AF.NETLINK) || domain === AF.PACKET)
     requireOwner(call.process, call.vm.uid);
-  return inject(stack.socket(domain, type, protocol), (type & SOCK.CLOEXEC) !== 0);
+  return inject(stack.socket(domain, type, protocol, ownerOf(call)), (type & SOCK.CLOEXEC) !== 0);
 }
 
 /** socket(2) on the caller's default stack of the family. */

@@ -24,10 +24,15 @@ export function mayUse(file: NodeAttributes, process: Process, wanted: number): 
 }
 
 /**
- * Throws EPERM unless `process` acts for root or for the user who runs the VM. These own what a view has
- * (network namespaces among it); a guest that has changed to another user does not.
+ * Whether `process` acts for root or for the user who runs the VM. These own what a view has (network namespaces
+ * among it) and may configure it; a guest that has changed to another user may not.
  */
-export function requireOwner(process: Process, owner: number): void {
+export function mayConfigure(process: Process, owner: number): boolean {
   const uid = process.credentials()?.uid;
-  if (uid !== 0 && uid !== owner) throw new Errno('EPERM');
+  return uid === 0 || uid === owner;
+}
+
+/** Throws EPERM unless {@link mayConfigure}. */
+export function requireOwner(process: Process, owner: number): void {
+  if (!mayConfigure(process, owner)) throw new Errno('EPERM');
 }

@@ -305,8 +305,8 @@ describe.each(DRIVERS)('%s', (driver) => {
   });
 });
 
-describe('packet sockets', () => {
-  const two = twoStacks();
+describe.each(DRIVERS)('packet sockets on %s', (driver) => {
+  const two = twoStacks(driver);
 
   it('see frames', async () => {
     const packet = two.use(two.b.msocket(AF.PACKET, SOCK.RAW, 0x0003 << 8));

@@ -339,14 +339,19 @@ void World::make_side(Side* side, uint8_t host) {
   const lwip::Inside inside(&side->stack->image());
   lwip::Interface* interface = side->stack->interface(index);
   interface->set_up(true);
-  lwip::Address four, six;
-  ip_addr_set_ip4_u32_val(four.ip, htonl(0x0a000000u + host));
-  four.prefix = 24;
+  ip_addr_t four, six;
+  ip_addr_set_ip4_u32_val(four, htonl(0x0a000000u + host));
   ip6_addr_t ip = {};
   IP6_ADDR(&ip, PP_HTONL(0xfc000000u), 0, 0, lwip_htonl(host));
-  ip_addr_copy_from_ip6(six.ip, ip);
-  six.prefix = 64;
-  if (interface->add_address(four, true) != 0 || interface->add_address(six, true) != 0) fail("no address");
+  ip_addr_copy_from_ip6(six, ip);
+  if (interface->add_address(four, 24, false) != 0 || interface->add_address(six, 64, false) != 0) fail("no address");
+  for (const ip_addr_t& address : {four, six}) {
+    lwip::Route route;
+    route.destination = address;
+    route.prefix = IP_IS_V6_VAL(address) ? 64 : 24;
+    route.interface = index;
+    side->stack->routes().add(route);
+  }
   side->station = {interface->mac(), host};
   new_socket(side, AF_INET6, SOCK_STREAM, 0, 7);
   new_socket(side, AF_INET6, SOCK_DGRAM, 0, 9);
@@ -434,6 +439,7 @@ void World::attack(std::size_t frames) {
       }
       return 0;
     });
+    if (left_.stack->failed() || right_.stack->failed()) fail("a frame has taken a stack down");
     if (done % (kFramesPerTurn * 16) == 0) live();
   }
 }

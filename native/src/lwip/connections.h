@@ -18,6 +18,11 @@ class Connections {
 
   // Null: there is none.
   tcp_pcb* find(const ip_addr_t& local, u16_t local_port, const ip_addr_t& remote, u16_t remote_port) const;
+  // In no order.
+  template <typename Use>
+  void each(Use use) const {
+    for (const auto& [ends, pcb] : table_) use(pcb);
+  }
   // Whether a connection has this port at our end.
   bool uses(u16_t local_port) const { return ports_.contains(local_port); }
 

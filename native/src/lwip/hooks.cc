@@ -99,11 +99,6 @@ struct netif* umvu_ip6_route(const ip6_addr_t* source, const ip6_addr_t* destina
   if (const Route* route = stack->routes().find(ip); route != nullptr) {
     return stack->interface(route->interface)->base();
   }
-  // Routers that announced themselves, and prefixes.
-  for (const auto& interface : stack->interfaces()) {
-    if (interface->loopback() || !interface->up()) continue;
-    if (nd6_find_route(destination) == interface->base()) return interface->base();
-  }
   if (!ip6_addr_ismulticast(destination) && !ip6_addr_islinklocal(destination)) return nullptr;
   Interface* interface = umvu::lwip::first_ethernet(stack);
   return interface == nullptr ? nullptr : interface->base();
@@ -118,12 +113,14 @@ const ip6_addr_t* umvu_ip6_gateway(struct netif* place, const ip6_addr_t* destin
   ip_addr_t ip;
   ip_addr_copy_from_ip6(ip, *destination);
   const Route* route = stack->routes().find(ip, Interface::of(place)->index());
-  if (route == nullptr) return nullptr;  // a router that announced itself
+  if (route == nullptr) return nullptr;
   ip6_addr_t& hop = umvu::lwip::gateways().v6;
   hop = route->has_gateway ? *ip_2_ip6(&route->gateway) : *destination;
   ip6_addr_assign_zone(&hop, IP6_UNICAST, place);
   return &hop;
 }
+
+int umvu_forwards(int v6) { return Stack::current()->forwards(v6 != 0) ? 1 : 0; }
 
 #undef ip4_frag
 #undef ip6_frag

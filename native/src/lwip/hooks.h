@@ -20,6 +20,8 @@ struct netif *umvu_ip6_route(const ip6_addr_t *source, const ip6_addr_t *destina
 /* The next hop to `destination` on `netif`; null: the destination itself. */
 const ip4_addr_t *umvu_ip4_gateway(struct netif *netif, const ip4_addr_t *destination);
 const ip6_addr_t *umvu_ip6_gateway(struct netif *netif, const ip6_addr_t *destination);
+/* Whether packets for others are passed on. */
+int umvu_forwards(int v6);
 /* What lwIP would fragment: TCP segments that the link cuts by itself pass, all else goes to ip4_frag and ip6_frag. */
 err_t umvu_ip4_frag(struct pbuf *packet, struct netif *netif, const ip4_addr_t *destination);
 err_t umvu_ip6_frag(struct pbuf *packet, struct netif *netif, const ip6_addr_t *destination);

@@ -1,9 +1,7 @@
 #include "lwip/interface.h"
 
 #include <arpa/inet.h>
-#include <linux/if_addr.h>
 #include <linux/if_ether.h>
-#include <linux/rtnetlink.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -78,6 +76,7 @@ int Interface::connect() {
     port_ = nullptr;
     port_number_ = 0;
     network_ = nullptr;
+    stack_->touch();
   };
   const int number = network_->add_port(std::move(config));
   if (number > 0) port_number_ = number;
@@ -139,158 +138,6 @@ void Interface::drop_place(netif* place) {
   std::erase_if(places_, [place](auto& p) { return p.get() == place; });
 }
 
-void Interface::set_up(bool up) {
-  if (up == up_) return;
-  up_ = up;
-  netif* first = base();
-  if (!up) {
-    for (const auto& place : places_) netif_set_down(place.get());
-    stack_->routes().forget(index_, true, true);
-    // Linux keeps IPv4 addresses of an interface that is down, but not those of IPv6.
-    if (!loopback()) {
-      for (s8_t i = 0; i < LWIP_IPV6_NUM_ADDRESSES; ++i) netif_ip6_addr_set_state(first, i, IP6_ADDR_INVALID);
-      std::erase_if(addresses_, [](auto& a) { return IP_IS_V6_VAL(a.ip); });
-    }
-    return;
-  }
-  if (!loopback()) {
-    netif_create_ip6_linklocal_address(first, 1);
-    netif_set_ip6_autoconfig_enabled(first, 1);
-  }
-  for (const auto& place : places_) netif_set_up(place.get());
-  for (const Address& address : addresses_) stack_->routes().connect(this, address.ip, address.prefix);
-  collect_addresses();
-  stack_->touch();
-}
-
-void Interface::set_mac(const uint8_t* mac) {
-  std::copy_n(mac, mac_.size(), mac_.begin());
-  for (const auto& place : places_) std::memcpy(place->hwaddr, mac, ETH_HWADDR_LEN);
-}
-
-int Interface::set_mtu(int mtu) {
-  if (mtu < 68 || mtu > (loopback() ? 65536 : 65521)) return -EINVAL;
-  mtu_ = mtu;
-  for (const auto& place : places_) {
-    place->mtu = static_cast<u16_t>(std::min(mtu, 65535));
-    place->mtu6 = place->mtu;
-  }
-  return 0;
-}
-
-const Address* Interface::find(const ip_addr_t& ip) const {
-  const auto at = std::find_if(addresses_.begin(), addresses_.end(),
-                               [&](auto& a) { return ip_addr_cmp_zoneless(&a.ip, &ip); });
-  return at == addresses_.end() ? nullptr : &*at;
-}
-
-int Interface::add_address(const Address& given, bool optimistic) {
-  for (const Address& other : addresses_) {
-    if (ip_addr_cmp_zoneless(&other.ip, &given.ip)) return -EEXIST;
-  }
-  Address address = given;
-  if (IP_IS_V4_VAL(address.ip)) {
-    const bool first = ip4_addr_isany_val(*netif_ip4_addr(base()));
-    address.place = first ? base() : new_place();
-    ip4_addr_t mask, none = {0};
-    mask.addr = htonl(address.prefix == 0 ? 0 : 0xffffffffu << (32 - address.prefix));
-    netif_set_addr(address.place, ip_2_ip4(&address.ip), &mask, &none);
-    if (address.label.empty()) address.label = name_;
-    address.flags |= IFA_F_PERMANENT;
-    for (const Address& other : addresses_) {
-      if (IP_IS_V4_VAL(other.ip) && other.prefix == address.prefix &&
-          in_prefix(other.ip, address.ip, address.prefix)) {
-        address.flags |= IFA_F_SECONDARY;
-      }
-    }
-  } else {
-    s8_t slot = -1;
-    ip6_addr_t ip = *ip_2_ip6(&address.ip);
-    ip6_addr_assign_zone(&ip, IP6_UNICAST, base());
-    if (netif_add_ip6_address(base(), &ip, &slot) != ERR_OK || slot < 0) return -ENOBUFS;
-    ip_addr_copy_from_ip6(address.ip, ip);
-    address.place = base();
-    const u8_t state = optimistic || loopback() ? IP6_ADDR_PREFERRED : IP6_ADDR_TENTATIVE;
-    netif_ip6_addr_set_state(base(), slot, state);
-    address.flags |= IFA_F_PERMANENT;
-  }
-  list(address);
-  if (up_) stack_->routes().connect(this, address.ip, address.prefix);
-  stack_->touch();
-  return 0;
-}
-
-// IPv6 addresses of a wider scope come first, as in the kernel's list.
-std::vector<Address>::iterator Interface::list(const Address& address) {
-  auto at = addresses_.end();
-  if (IP_IS_V6_VAL(address.ip)) {
-    at = std::find_if(addresses_.begin(), addresses_.end(),
-                      [&](auto& a) { return IP_IS_V6_VAL(a.ip) && a.scope > address.scope; });
-  }
-  return addresses_.insert(at, address);
-}
-
-int Interface::remove_address(const ip_addr_t& ip, int prefix) {
-  const auto at = std::find_if(addresses_.begin(), addresses_.end(), [&](auto& a) {
-    return ip_addr_cmp_zoneless(&a.ip, &ip) && (prefix < 0 || a.prefix == prefix);
-  });
-  if (at == addresses_.end()) return -EADDRNOTAVAIL;
-  const Address gone = *at;
-  addresses_.erase(at);
-  if (IP_IS_V6_VAL(ip)) {
-    const s8_t slot = netif_get_ip6_addr_match(base(), ip_2_ip6(&gone.ip));
-    if (slot >= 0) netif_ip6_addr_set_state(base(), slot, IP6_ADDR_INVALID);
-  } else if (gone.place == base()) {
-    ip4_addr_t none = {0};
-    netif_set_addr(base(), &none, &none, &none);
-  } else {
-    drop_place(gone.place);
-  }
-  stack_->routes().disconnect(this, gone.ip, gone.prefix);
-  return 0;
-}
-
-netif* Interface::place_for(const ip4_addr_t& destination) {
-  ip_addr_t ip;
-  ip_addr_copy_from_ip4(ip, destination);
-  for (const Address& address : addresses_) {
-    if (IP_IS_V4_VAL(address.ip) && ip4_addr_cmp(ip_2_ip4(&address.ip), &destination)) return address.place;
-  }
-  for (const Address& address : addresses_) {
-    if (IP_IS_V4_VAL(address.ip) && in_prefix(ip, address.ip, address.prefix)) return address.place;
-  }
-  return base();
-}
-
-void Interface::collect_addresses() {
-  const netif* place = base();
-  std::erase_if(addresses_, [&](const Address& a) {
-    return IP_IS_V6_VAL(a.ip) && netif_get_ip6_addr_match(base(), ip_2_ip6(&a.ip)) < 0;
-  });
-  for (s8_t i = 0; i < LWIP_IPV6_NUM_ADDRESSES; ++i) {
-    const u8_t state = netif_ip6_addr_state(place, i);
-    if (ip6_addr_isinvalid(state)) continue;
-    ip_addr_t ip;
-    ip_addr_copy_from_ip6(ip, *netif_ip6_addr(place, i));
-    auto at = std::find_if(addresses_.begin(), addresses_.end(),
-                           [&](auto& a) { return ip_addr_cmp_zoneless(&a.ip, &ip); });
-    if (at == addresses_.end()) {
-      Address found;
-      found.ip = ip;
-      found.prefix = 64;
-      found.scope = ip6_addr_islinklocal(ip_2_ip6(&ip)) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-      found.flags = netif_ip6_addr_isstatic(place, i) ? IFA_F_PERMANENT : IFA_F_MANAGETEMPADDR;
-      found.place = base();
-      at = list(found);
-      if (up_) stack_->routes().connect(this, ip, 64);
-    }
-    at->flags &= ~static_cast<uint32_t>(IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED);
-    if (ip6_addr_istentative(state)) at->flags |= IFA_F_TENTATIVE;
-    if (ip6_addr_isduplicated(state)) at->flags |= IFA_F_TENTATIVE | IFA_F_DADFAILED;
-    if (state == IP6_ADDR_DEPRECATED) at->flags |= IFA_F_DEPRECATED;
-  }
-}
-
 void Interface::deliver(const uint8_t* bytes, std::size_t size) {
   Received received;
   if (up_ && !stack_->packet_socks().empty() && size >= sizeof(net::VnetHeader) + net::kEthernetHeader) {
@@ -301,6 +148,7 @@ void Interface::deliver(const uint8_t* bytes, std::size_t size) {
   }
   if (!up_ || !parse_frame(bytes, size, mac_.data(), &received)) return;
   received.interface = this;
+  if (stack_->forwards(false) || stack_->forwards(true)) finish_checksum(bytes, received.packet);
   stack_->receive(received);
 }
 

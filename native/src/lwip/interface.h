@@ -19,9 +19,6 @@ class Interface;
 struct Address {
   ip_addr_t ip;
   uint8_t prefix = 0;
-  uint8_t scope = 0;    // RT_SCOPE_…
-  uint32_t flags = 0;   // IFA_F_…
-  std::string label;    // of IPv4 addresses
   netif* place = nullptr;  // what holds it in lwIP: one netif for each IPv4 address
 };
 
@@ -66,14 +63,18 @@ class Interface {
   int connect();
   // Leaves the network.
   void disconnect();
+
+  // Configuration (addresses.cc); what is sound, and what follows from it, the caller knows (runtime/ioth/lwip). An
+  // interface that goes down loses its IPv6 addresses.
   void set_up(bool up);
   void set_mac(const uint8_t* mac);
-  int set_mtu(int mtu);
-  int add_address(const Address& address, bool optimistic);
-  int remove_address(const ip_addr_t& ip, int prefix);
+  void set_mtu(int mtu);
+  // `tentative`: an IPv6 address of which lwIP finds out first whether somebody else has it (RFC 4862).
+  int add_address(const ip_addr_t& ip, unsigned prefix, bool tentative);
+  int remove_address(const ip_addr_t& ip);
   // The netif that holds an IPv4 address of the network of `destination`, or the first one.
   netif* place_for(const ip4_addr_t& destination);
-  // The addresses that lwIP has made by itself (link-local, autoconfigured) come into addresses().
+  // The addresses that lwIP has made or dropped by itself (autoconfiguration) come into addresses() and out of it.
   void collect_addresses();
 
   // Sends a whole frame of the packet socket `origin`. 0 or a negated errno.
@@ -86,7 +87,6 @@ class Interface {
   void input(const Received& received);
 
  private:
-  std::vector<Address>::iterator list(const Address& address);
   netif* new_place();
   void drop_place(netif* place);
   err_t send(pbuf* frame);

@@ -69,7 +69,7 @@
 #define ETHARP_SUPPORT_STATIC_ENTRIES 1
 #define ETH_PAD_SIZE 0
 
-#define LWIP_IPV6_NUM_ADDRESSES 8
+#define LWIP_IPV6_NUM_ADDRESSES 16
 #define LWIP_IPV6_AUTOCONFIG 1
 #define LWIP_IPV6_SEND_ROUTER_SOLICIT 1
 #define LWIP_IPV6_MLD 1
@@ -127,6 +127,8 @@
 
 #define LWIP_HOOK_FILENAME "lwip/hooks.h"
 #define LWIP_HOOK_IP4_ROUTE_SRC(src, dest) umvu_ip4_route(src, dest)
+/* 0: it is dropped; -1: lwIP decides. */
+#define LWIP_HOOK_IP4_CANFORWARD(packet, dest) (umvu_forwards(0) ? -1 : 0)
 #define LWIP_HOOK_ETHARP_GET_GW(netif, dest) umvu_ip4_gateway(netif, dest)
 #define LWIP_HOOK_ND6_GET_GW(netif, dest) umvu_ip6_gateway(netif, dest)
 #define LWIP_HOOK_TCP_ISN umvu_tcp_isn

@@ -78,13 +78,23 @@ bool parse_frame(const uint8_t* bytes, std::size_t size, const uint8_t* mac, Rec
   received->trusted = (header.flags & (net::kNeedsCsum | kDataValid)) != 0;
   const std::size_t packet = size - kHeaders;
   if (packet > UINT16_MAX - kPadding) return false;
-  received->packet = pbuf_alloc(PBUF_RAW, static_cast<u16_t>(packet + kPadding), PBUF_RAM);
+  // With room for another Ethernet header, for packets that are passed on.
+  received->packet = pbuf_alloc(PBUF_LINK, static_cast<u16_t>(packet + kPadding), PBUF_RAM);
   if (received->packet == nullptr) return false;
   auto* payload = static_cast<uint8_t*>(received->packet->payload);
   std::memcpy(payload, bytes + kHeaders, packet);
   std::memset(payload + packet, 0, kPadding);
   pbuf_realloc(received->packet, static_cast<u16_t>(packet));
   return true;
+}
+
+void finish_checksum(const uint8_t* bytes, pbuf* packet) {
+  VnetHeader header;
+  std::memcpy(&header, bytes, sizeof header);
+  if ((header.flags & net::kNeedsCsum) == 0 || header.gso_type != net::kGsoNone) return;
+  if (header.csum_start < kEthernetHeader) return;
+  header.csum_start = static_cast<uint16_t>(header.csum_start - kEthernetHeader);
+  net::complete_checksum(static_cast<uint8_t*>(packet->payload), packet->len, header);
 }
 
 }  // namespace umvu::lwip

@@ -19,11 +19,15 @@
 namespace umvu::lwip {
 namespace {
 
+// linux/netlink.h
+constexpr int kNetlinkRoute = 0;
+constexpr int kNetlinkSockDiag = 4;
+
 int protocol_of(int domain, int type, int protocol) {
   if (domain == AF_PACKET) return type == SOCK_RAW || type == SOCK_DGRAM ? protocol & 0xffff : -ESOCKTNOSUPPORT;
   if (domain == AF_NETLINK) {
     if (type != SOCK_RAW && type != SOCK_DGRAM) return -ESOCKTNOSUPPORT;
-    return protocol == NETLINK_ROUTE ? protocol : -EPROTONOSUPPORT;
+    return protocol == kNetlinkRoute || protocol == kNetlinkSockDiag ? protocol : -EPROTONOSUPPORT;
   }
   const int icmp = domain == AF_INET ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6};
   if (protocol < 0 || protocol > 255) return -EINVAL;
@@ -73,7 +77,7 @@ int make_socket(Stack* stack, int domain, int type, int protocol) {
     auto* sock = new PacketSock(stack, type, actual);
     return finish(stack, sock, sock->open());
   }
-  auto* sock = new NetlinkSock(stack, type);
+  auto* sock = new NetlinkSock(stack, AF_NETLINK, type, actual);
   return finish(stack, sock, sock->open());
 }
 

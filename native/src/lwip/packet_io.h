@@ -15,7 +15,5 @@ int make_socket(Stack* stack, int domain, int type, int protocol);
 int accept_now(int fd, int flags);
 // A message out of a copy of a guest's descriptor, as recv(2) with `flags` and MSG_DONTWAIT | MSG_TRUNC. Its whole length, or a negated errno.
 int receive_marked(int fd, std::span<uint8_t> bytes, int flags, Meta* meta);
-// The requests of netdevice(7) on a struct ifreq.
-int device_request(Stack* stack, unsigned request, std::span<uint8_t> ifreq);
 
 }  // namespace umvu::lwip

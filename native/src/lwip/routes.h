@@ -19,20 +19,16 @@ struct Route {
   ip_addr_t source;
   int interface = 0;      // index; 0 for unreachable, blackhole, prohibit
   uint32_t metric = 0;
-  uint8_t type = 1;       // RTN_UNICAST
-  uint8_t scope = 0;
-  uint8_t protocol = 3;   // RTPROT_BOOT
-  uint32_t flags = 0;
+  uint8_t type = 1;       // RTN_UNICAST; others lead nowhere
 
   bool v6() const { return IP_IS_V6_VAL(destination); }
-  bool same(const Route& other) const;
+  bool operator==(const Route& other) const;
 };
 
 bool in_prefix(const ip_addr_t& address, const ip_addr_t& network, unsigned prefix);
-// Sets the bits after `prefix` to zero.
-ip_addr_t network_of(const ip_addr_t& address, unsigned prefix);
 
-// The routing table of a stack.
+// The routing table of a stack: what packets of others and of this host follow. Which routes come and go with
+// addresses and interfaces, the caller knows (runtime/ioth/lwip).
 class Routes {
  public:
   explicit Routes(Stack* stack) : stack_(stack) {}
@@ -40,14 +36,9 @@ class Routes {
   const std::vector<Route>& list() const { return routes_; }
   // The best route; null: unreachable.
   const Route* find(const ip_addr_t& destination, int interface = 0) const;
-  // 0 or a negated errno.
-  int add(const Route& route, bool replace, bool exclusive);
-  int remove(const Route& pattern, bool any_gateway, bool any_interface);
-  // An interface went down or away: Linux forgets its routes.
-  void forget(int interface, bool v4, bool v6);
-  // The routes that come with an address.
-  void connect(Interface* interface, const ip_addr_t& address, unsigned prefix);
-  void disconnect(Interface* interface, const ip_addr_t& address, unsigned prefix);
+  void add(const Route& route) { routes_.push_back(route); }
+  // 0, or -ESRCH when there is no such route.
+  int remove(const Route& route);
 
  private:
   Stack* const stack_;

@@ -15,8 +15,17 @@ class Host;
 class Interface;
 class Stack;
 
-// What JavaScript is told about a socket (runtime/native.ts, LwipEvent).
-enum class Event { kConnected = 0, kFailed = 1, kAcceptable = 2, kReset = 3 };
+// What JavaScript is told about a socket, or (kChanged) about a stack (runtime/native.ts, LWIP_EVENT).
+enum class Event {
+  kConnected = 0,
+  kFailed = 1,
+  kAcceptable = 2,
+  kReset = 3,
+  kMessage = 4,   // a netlink socket has messages of the guest
+  kWritable = 5,  // it has room again
+  kClosed = 6,    // it is gone
+  kChanged = 7,   // addresses, routers or carriers of a stack are others now
+};
 
 // Values of socket options that were set, by level and name. An accepted socket inherits them.
 class Options {

@@ -1,8 +1,5 @@
 #include "lwip/stack.h"
 
-#include <linux/rtnetlink.h>
-#include <linux/if_addr.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -25,21 +22,17 @@ constexpr std::size_t kMostReceived = 16 << 20;
 
 }  // namespace
 
-Stack::Stack(Host* host) : host_(host), image_(this), routes_(this) {
+Stack::Stack(Host* host) : host_(host), id_(host->next_id()), image_(this), routes_(this) {
   const Inside inside(&image_);
   lwip_init();
   interfaces_.push_back(std::make_unique<Interface>(this, 1, "lo", nullptr, 65536));
   Interface& lo = loopback();
   lo.set_up(true);
-  Address v4, v6;
-  ip_addr_set_loopback(0, &v4.ip);
-  v4.prefix = 8;
-  v4.scope = RT_SCOPE_HOST;
-  lo.add_address(v4, true);
-  ip_addr_set_loopback(1, &v6.ip);
-  v6.prefix = 128;
-  v6.scope = RT_SCOPE_HOST;
-  lo.add_address(v6, true);
+  ip_addr_t address;
+  ip_addr_set_loopback(0, &address);
+  lo.add_address(address, 8, false);
+  ip_addr_set_loopback(1, &address);
+  lo.add_address(address, 128, false);
   icmp_ = std::make_unique<IcmpWatch>(this);
 }
 
@@ -182,6 +175,34 @@ void Stack::output_all() {
   for (Sock* sock : socks_) sock->network_writable();
 }
 
+void Stack::tell_changes() {
+  // FNV-1a.
+  uint64_t hash = 0xcbf29ce484222325;
+  const auto add = [&hash](const void* data, std::size_t size) {
+    const auto* bytes = static_cast<const uint8_t*>(data);
+    for (std::size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 0x100000001b3;
+  };
+  for (const auto& interface : interfaces_) {
+    const bool connected = interface->connected();
+    add(&connected, sizeof connected);
+    netif* place = interface->base();
+    for (s8_t i = 0; i < LWIP_IPV6_NUM_ADDRESSES; ++i) {
+      // Of an address that is being tried, the number of the attempt is not of interest.
+      const u8_t state = netif_ip6_addr_state(place, i);
+      const u8_t kept = ip6_addr_istentative(state) != 0 ? u8_t{IP6_ADDR_TENTATIVE} : state;
+      add(&kept, sizeof kept);
+      if (!ip6_addr_isinvalid(state)) add(netif_ip6_addr(place, i)->addr, 16);
+    }
+  }
+  for (int i = 0; i < LWIP_ND6_NUM_ROUTERS; ++i) {
+    const nd6_neighbor_cache_entry* router = default_router_list[i].neighbor_entry;
+    if (router != nullptr) add(router->next_hop_address.addr, 16);
+  }
+  if (hash == told_) return;
+  told_ = hash;
+  host_->notify(id_, Event::kChanged, 0);
+}
+
 bool Stack::tcp_waits() {
   connections_.park();
   return tcp_active_pcbs != nullptr || tcp_tw_pcbs != nullptr;
@@ -227,6 +248,7 @@ void Stack::work(uint64_t now) {
     interface->collect_addresses();
     if (interface->network() != nullptr) interface->network()->finish();
   }
+  tell_changes();
   if (!retries_.empty() || tcp_waits()) {
     deadline_ = now + TCP_TMR_INTERVAL;
   } else if (now < active_until_) {
@@ -262,6 +284,7 @@ void Stack::slow_ticks(uint64_t now) {
     etharp_tmr();
     ip_reass_tmr();
     nd6_tmr();
+    neighbours_.hold();
     ip6_reass_tmr();
   }
   last_slow_ = due == kMost ? now : last_slow_ + due * kSlow;

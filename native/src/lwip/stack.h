@@ -9,6 +9,7 @@
 #include "lwip/connections.h"
 #include "lwip/image.h"
 #include "lwip/interface.h"
+#include "lwip/neighbours.h"
 #include "lwip/routes.h"
 
 namespace umvu::lwip {
@@ -28,6 +29,8 @@ class Stack : public net::Pollable {
   // The stack that is entered; only in callbacks of lwIP.
   static Stack* current() { return static_cast<Stack*>(Image::owner()); }
 
+  // Names it in events.
+  uint64_t id() const { return id_; }
   Host& host() { return *host_; }
   Image& image() { return image_; }
   Routes& routes() { return routes_; }
@@ -42,6 +45,10 @@ class Stack : public net::Pollable {
 
   // Adds an interface to a network. Its index or a negated errno.
   int add_interface(const std::string& name, net::Network* network, int mtu);
+  // Whether packets for others are passed on.
+  bool forwards(bool v6) const { return forwards_[v6]; }
+  void set_forwarding(bool v6, bool on) { forwards_[v6] = on; }
+  Neighbours& neighbours() { return neighbours_; }
   // Sockets of guests.
   std::set<Sock*>& socks() { return socks_; }
   // Those of AF_PACKET, which see every frame.
@@ -89,11 +96,16 @@ class Stack : public net::Pollable {
   void run_tcp(uint64_t now);
   void slow_ticks(uint64_t now);
   void output_all();
+  void tell_changes();
 
   Host* const host_;
+  const uint64_t id_;
   Image image_;
   Routes routes_;
   Connections connections_;
+  Neighbours neighbours_;
+  bool forwards_[2] = {};
+  uint64_t told_ = 0;  // a hash of what JavaScript was told of
   std::vector<std::unique_ptr<Interface>> interfaces_;
   std::set<Sock*> socks_;
   std::set<Sock*> retries_;

@@ -21,10 +21,20 @@ bool acceptable(const tcp_pcb* pcb, const tcp_hdr* header) {
          TCP_SEQ_LEQ(header->ackno, pcb->snd_nxt);
 }
 
+// Half of the sequence space away, a number is before and behind at once, which ends in a failed assertion of lwIP.
+bool absurd(const tcp_pcb* pcb, const tcp_hdr* header) {
+  constexpr u32_t kFar = 1u << 30;
+  const bool acknowledges = (TCPH_FLAGS(header) & TCP_ACK) != 0;
+  return header->seqno - pcb->rcv_nxt + kFar > 2 * kFar ||
+         (acknowledges && header->ackno - pcb->snd_nxt + kFar > 2 * kFar);
+}
+
 }  // namespace
 
 err_t answers(tcp_pcb* pcb, const tcp_hdr* header, const pbuf* data) {
-  if (pcb->state < ESTABLISHED || pcb->state == TIME_WAIT || !bare(header, data) || acceptable(pcb, header)) return ERR_OK;
+  if (pcb->state < ESTABLISHED || pcb->state == TIME_WAIT) return ERR_OK;
+  if (absurd(pcb, header)) return ERR_ABRT;
+  if (!bare(header, data) || acceptable(pcb, header)) return ERR_OK;
   const uint64_t now = Stack::current()->host().clock();
   auto last = reinterpret_cast<uintptr_t>(pcb->ext_args[UMVU_TCP_ANSWERED].data);
   if (last != 0 && now - last < kInterval) return ERR_ABRT;

@@ -2,13 +2,15 @@
 import { readdirSync } from 'node:fs';
 import { Errno } from '../../errno.ts';
 import { native } from '../../native.ts';
+import { isNetdevice } from '../netlink/server/index.ts';
 import type { SocketCalls } from '../socket/calls.ts';
 import { parseControl, serializeControl } from '../socket/control.ts';
-import { SOCK } from '../stack.ts';
+import { AF, SOCK } from '../stack.ts';
+import { configurationOf } from './configurations.ts';
 import { listen } from './events.ts';
 import { controlsOf, metaFor } from './meta.ts';
 import { getOption, setOption } from './options.ts';
-import { type EmulatedSocket, identify, isNetlink, isStream, lwip } from './socket.ts';
+import { type EmulatedSocket, identify, isStream, lwip } from './socket.ts';
 import { senderOf, sendNow, takeNow, type Received } from './transfer.ts';
 
 const SYS = { IOCTL: 16, FCNTL: 72 } as const;
@@ -16,9 +18,6 @@ const F_DUPFD_CLOEXEC = 1030;
 const MSG_CTRUNC = 8;
 const MSG_TRUNC = 0x20;
 const EAGAIN = -11;
-/** Requests of netdevice(7), of all ioctl requests (linux/sockios.h). */
-const isNetdevice = (request: number): boolean => request >>> 8 === 0x89;
-const IFREQ = 40;
 /** Sockets of which it is remembered which descriptor they are. */
 const REMEMBERED = 4096;
 
@@ -46,7 +45,7 @@ function findOwn(id: number): number | undefined {
 }
 
 /** The result of `action`, or the negated errno that it throws. */
-function attempt(action: () => number): number {
+export function attempt(action: () => number): number {
   try {
     return action();
   } catch (error) {
@@ -55,7 +54,8 @@ function attempt(action: () => number): number {
   }
 }
 
-const joined = (data: Uint8Array | readonly Uint8Array[]): Uint8Array =>
+/** The pieces of a message in one. */
+export const joined = (data: Uint8Array | readonly Uint8Array[]): Uint8Array =>
   data instanceof Uint8Array ? data : Buffer.concat(data);
 
 export class LwipCalls implements SocketCalls {
@@ -109,9 +109,11 @@ export class LwipCalls implements SocketCalls {
   }
 
   ioctl(request: number, argument: number | Uint8Array): number {
-    if (!isNetdevice(request)) return native().syscall(SYS.IOCTL, this.#socket.fd, request, argument);
-    if (typeof argument === 'number' || argument.length < IFREQ) return -new Errno('EFAULT').errno;
-    return lwip().device(this.#socket.id, request, argument);
+    const socket = this.#socket;
+    if (!isNetdevice(request)) return native().syscall(SYS.IOCTL, socket.fd, request, argument);
+    if (typeof argument === 'number') return -new Errno('EFAULT').errno;
+    const family = socket.domain === AF.INET6 ? AF.INET6 : AF.INET;
+    return attempt(() => configurationOf(socket).ioctl(request, argument, { family }));
   }
 
   send(...[data, flags, name, control]: Parameters<SocketCalls['send']>): number {
@@ -139,8 +141,7 @@ export class LwipCalls implements SocketCalls {
       name?.set(sender);
       const cut = received.length > received.bytes.length;
       lengths.set([sender.length, 0, cut ? MSG_TRUNC : 0]);
-      if (control && control.length > 0 && !isNetlink(socket))
-        putControls(socket, received, control, lengths);
+      if (control && control.length > 0) putControls(socket, received, control, lengths);
       return (flags & MSG_TRUNC) !== 0 ? received.length : received.bytes.length;
     });
   }

@@ -6,19 +6,29 @@
 import { Errno, check } from '../../errno.ts';
 import { logger } from '../../log.ts';
 import { native, type NativeLwipStack } from '../../native.ts';
+import { NetlinkServer, sockDiag } from '../netlink/server/index.ts';
 import type { Membership } from '../network.ts';
-import { AF, SOCK, type Stack, type StackContext, type StackRequest, defineStack } from '../stack.ts';
+import {
+  AF, SOCK, type SocketOwner, type Stack, type StackContext, type StackRequest, type StackView, defineStack,
+} from '../stack.ts'; // prettier-ignore
+import { addConfiguration } from './configurations.ts';
+import { socketRecord } from './connections.ts';
+import { onEventOf } from './events.ts';
+import { StackFiles } from './files.ts';
+import { adoptNetlinkSocket } from './netlink.ts';
+import { Snapshot } from './snapshot.ts';
+import { LARGEST_MTU, LwipTable } from './table.ts';
 
 const log = logger('ioth');
 
 const FAMILIES: ReadonlySet<number> = new Set([AF.INET, AF.INET6, AF.NETLINK, AF.PACKET]);
+/** Protocol of AF_NETLINK (linux/netlink.h). */
+const NETLINK_SOCK_DIAG = 4;
 const SYS_FCNTL = 72;
 const F_SETFL = 4;
 const O_RDWR = 2;
 /** Of an interface where `mtu=` is not given. */
 const DEFAULT_MTU = 1500;
-/** As for a TAP device; lwIP counts the bytes of a frame with 16 bits. */
-const LARGEST_MTU = 65521;
 
 function mtuOption(options: Record<string, string>): number {
   let mtu = DEFAULT_MTU;
@@ -35,14 +45,24 @@ class LwipStack implements Stack {
   readonly isHost = false;
   readonly emulated = true;
   readonly families = FAMILIES;
-  readonly view = {};
+  readonly view: StackView = {
+    file: (path) => this.#find(path),
+    directory: (path) => (this.#snapshot ??= new Snapshot((p) => this.#find(p))).directory(path),
+  };
   resolvConf: string | undefined;
   readonly #native: NativeLwipStack;
   readonly #members: Membership[] = [];
+  #server: NetlinkServer | undefined;
+  #diag: NetlinkServer | undefined;
+  #files: StackFiles | undefined;
+  #snapshot: Snapshot | undefined;
+  readonly #withdraw: () => void;
+  #onClose = (): void => {};
   #closed = false;
 
   constructor(stack: NativeLwipStack) {
     this.#native = stack;
+    this.#withdraw = addConfiguration(stack.id(), () => this.configuration);
   }
 
   async addInterface(name: string, vnl: string, mtu: number, context: StackContext): Promise<void> {
@@ -55,18 +75,52 @@ class LwipStack implements Stack {
     log.debug(`lwip: ${name} (${index}) is on ${vnl}`);
   }
 
-  socket(domain: number, type: number, protocol: number): number {
+  /** Made when it is needed first: most stacks are configured once, by the program itself, and never looked at. */
+  get configuration(): NetlinkServer {
+    return (this.#server ??= this.#serve());
+  }
+
+  #find(path: string): ReturnType<StackFiles['find']> {
+    if (this.#closed) return undefined;
+    this.#files ??= new StackFiles(this.#native, this.configuration.table as LwipTable);
+    return this.#files.find(path);
+  }
+
+  /** The server of sock_diag(7), which changes nothing. */
+  #diagnosis(): NetlinkServer {
+    const { link, addr, route, neigh } = this.configuration.table;
+    return (this.#diag ??= new NetlinkServer(
+      { link, addr, route, neigh },
+      sockDiag(() => this.#native.connections().map(socketRecord)),
+    ));
+  }
+
+  #serve(): NetlinkServer {
+    const table = new LwipTable(this.#native);
+    const server = new NetlinkServer(table);
+    const forget = onEventOf(this.#native.id(), () => {
+      if (!this.#closed) table.refresh();
+    });
+    this.#onClose = () => {
+      forget();
+      table.close();
+      server.close();
+    };
+    return server;
+  }
+
+  socket(domain: number, type: number, protocol: number, owner?: SocketOwner): number {
     if (this.#closed) throw new Errno('ENETDOWN', 'the stack is closed');
     if (!FAMILIES.has(domain)) throw new Errno('EAFNOSUPPORT');
     const flags = type & ~SOCK.TYPE_MASK;
     if ((flags & ~(SOCK.NONBLOCK | SOCK.CLOEXEC)) !== 0) throw new Errno('EINVAL');
     const fd = check(this.#native.socket(domain, type & SOCK.TYPE_MASK, protocol));
+    if (domain === AF.NETLINK) {
+      const server = protocol === NETLINK_SOCK_DIAG ? this.#diagnosis() : this.configuration;
+      adoptNetlinkSocket(fd, server, owner);
+    }
     if ((flags & SOCK.NONBLOCK) !== 0) native().syscall(SYS_FCNTL, fd, F_SETFL, O_RDWR | SOCK.NONBLOCK);
     return fd;
-  }
-
-  device(request: number, ifreq: Uint8Array): number {
-    return this.#native.device(request, ifreq);
   }
 
   inUse(): boolean {
@@ -76,6 +130,10 @@ class LwipStack implements Stack {
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
+      this.#withdraw();
+      this.#onClose();
+      this.#diag?.close();
+      this.#snapshot?.close();
       this.#native.close();
       for (const membership of this.#members.splice(0)) membership.leave();
     }

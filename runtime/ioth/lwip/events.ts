@@ -1,4 +1,4 @@
-/** What stacks in user space tell of their sockets. */
+/** What stacks in user space tell of themselves and their sockets. */
 import { Errno } from '../../errno.ts';
 import { LWIP_EVENT, native } from '../../native.ts';
 
@@ -12,10 +12,29 @@ const waiters = new Map<number, Set<Waiter>>();
 type Finder = (id: number) => number | undefined;
 const finders = new Set<Finder>();
 
+let listening = false;
+
+function start(): void {
+  if (!listening) native().lwip!.setEvents(onEvent);
+  listening = true;
+}
+
 /** Hears of sockets from now on. `finder` is asked for the descriptor of one that was reset. Idempotent. */
 export function listen(finder: Finder): void {
-  if (finders.size === 0) native().lwip!.setEvents(onEvent);
+  start();
   finders.add(finder);
+}
+
+/** Tells `waiter` what happens to one socket or stack, until the function that is returned is called. */
+export function onEventOf(id: number, waiter: Waiter): () => void {
+  start();
+  const set = waiters.get(id) ?? new Set<Waiter>();
+  waiters.set(id, set);
+  set.add(waiter);
+  return () => {
+    set.delete(waiter);
+    if (set.size === 0 && waiters.get(id) === set) waiters.delete(id);
+  };
 }
 
 function onEvent(id: number, event: number, value: number): void {
@@ -45,20 +64,16 @@ export function nextEvent(
   timeout = 0,
 ): Promise<{ event: number; value: number }> {
   return new Promise((resolve, reject) => {
-    const set = waiters.get(id) ?? new Set<Waiter>();
-    waiters.set(id, set);
     const timer =
       timeout > 0 ? setTimeout(() => end(() => reject(new Errno('ETIMEDOUT'))), timeout) : undefined;
     const aborted = (): void => end(() => reject(signal.reason as Error));
-    const waiter: Waiter = (event, value) => end(() => resolve({ event, value }));
+    const forget = onEventOf(id, (event, value) => end(() => resolve({ event, value })));
     function end(finish: () => void): void {
       clearTimeout(timer);
       signal.removeEventListener('abort', aborted);
-      set.delete(waiter);
-      if (set.size === 0 && waiters.get(id) === set) waiters.delete(id);
+      forget();
       finish();
     }
-    set.add(waiter);
     signal.addEventListener('abort', aborted);
   });
 }

@@ -1,7 +1,9 @@
 /** What goes with a datagram besides its bytes: struct Meta of native/src/lwip/markers.h, and control messages. */
 import { Errno } from '../../errno.ts';
 import { LWIP_META_SIZE, native } from '../../native.ts';
+import { SOL_NETLINK } from '../netlink/server/constants.ts';
 import { AF } from '../stack.ts';
+import { peerOf } from './netlink.ts';
 import { lwip, type EmulatedSocket } from './socket.ts';
 
 const SYS_CLOCK_GETTIME = 228;
@@ -18,11 +20,15 @@ const IPPROTO_IPV6 = 41;
 const SOL_SOCKET = 1;
 const SOL_PACKET = 263;
 const PACKET_AUXDATA = 8;
+const NETLINK_PKTINFO = 3;
+/** Offset of nl_groups in struct sockaddr_nl. */
+const NL_GROUPS = 8;
 const CLOCK_REALTIME = 0;
 const AT = { peer: 0, local: 28, interface: 44, peerSize: 48, localSize: 49, ttl: 50, tos: 51 } as const;
 
 export const newMeta = (): Buffer => Buffer.alloc(LWIP_META_SIZE);
-export const peerOf = (meta: Buffer): Buffer => meta.subarray(AT.peer, meta[AT.peerSize]);
+/** The sender of a message, as a sockaddr; empty where it was not told. */
+export const senderIn = (meta: Buffer): Buffer => meta.subarray(AT.peer, meta[AT.peerSize]);
 
 /** IP_TTL and IPV6_HOPLIMIT. */
 const isHops = (level: number, type: number): boolean =>
@@ -98,8 +104,24 @@ function timestamps(socket: EmulatedSocket): Control[] {
   return [];
 }
 
+/** The multicast group of a message, where that was asked for (netlink(7)). */
+function netlinkControls(socket: EmulatedSocket, meta: Buffer): Control[] {
+  if (
+    !peerOf(socket)
+      ?.getOption(NETLINK_PKTINFO)
+      .some((byte) => byte !== 0)
+  )
+    return [];
+  const sender = senderIn(meta);
+  const groups = sender.length > NL_GROUPS ? sender.readUInt32LE(NL_GROUPS) : 0;
+  return [
+    { level: SOL_NETLINK, type: NETLINK_PKTINFO, data: int(groups === 0 ? 0 : 32 - Math.clz32(groups)) },
+  ];
+}
+
 /** The control messages that the socket's options ask for. */
 export function controlsOf(socket: EmulatedSocket, meta: Buffer, captured: number): Control[] {
+  if (socket.domain === AF.NETLINK) return netlinkControls(socket, meta);
   if (socket.domain === AF.PACKET) return packetControls(socket, meta, captured);
   const list = timestamps(socket);
   const index = meta.readInt32LE(AT.interface);

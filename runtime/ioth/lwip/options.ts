@@ -1,7 +1,9 @@
 /** getsockopt(2) and setsockopt(2) on sockets of stacks in user space. All throw Errno. */
 import { Errno, check } from '../../errno.ts';
 import { native } from '../../native.ts';
+import { SOL_NETLINK } from '../netlink/server/constants.ts';
 import { AF } from '../stack.ts';
+import { peerOf } from './netlink.ts';
 import { LEVEL, numberBuffer, type OptionSpec } from './option-spec.ts';
 import { specOf } from './option-table.ts';
 import { isStream, lwip, type EmulatedSocket } from './socket.ts';
@@ -55,6 +57,11 @@ export function setOption(
   given: () => Buffer,
 ): number {
   if (length < 0) throw new Errno('EINVAL');
+  const netlink = level === SOL_NETLINK ? peerOf(socket) : undefined;
+  if (netlink) {
+    netlink.setOption(name, given());
+    return 0;
+  }
   const { spec, foreign } = find(socket, level, name) ?? { foreign: true };
   if (!spec || foreign || spec.readOnly) throw new Errno('ENOPROTOOPT');
   if (spec.notStream && isStream(socket)) throw new Errno(spec.notStream);
@@ -115,6 +122,8 @@ export function getOption(
   room: number,
   given?: Buffer,
 ): Buffer {
+  const netlink = level === SOL_NETLINK ? peerOf(socket) : undefined;
+  if (netlink) return Buffer.from(netlink.getOption(name));
   const { spec, foreign } = find(socket, level, name) ?? { foreign: false };
   if (!spec || spec.writeOnly) throw unknown(socket, level);
   if (foreign) return initialOf(socket, spec);

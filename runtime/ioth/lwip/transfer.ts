@@ -1,7 +1,8 @@
 /** Sending and receiving on sockets of stacks in user space, without waiting. */
 import { Errno, check } from '../../errno.ts';
 import { native } from '../../native.ts';
-import { newMeta, peerOf } from './meta.ts';
+import { newMeta, senderIn } from './meta.ts';
+import { peerOf } from './netlink.ts';
 import { pendingError, takeError } from './options.ts';
 import { isNetlink, isStream, lwip, type EmulatedSocket } from './socket.ts';
 
@@ -69,8 +70,10 @@ export function takeNow(
 /** The sender of a message, as a sockaddr. */
 export function senderOf(socket: EmulatedSocket, { meta }: Received): Uint8Array {
   if (isStream(socket)) return new Uint8Array(0);
-  const peer = peerOf(meta);
-  if (peer.length > 0) return peer;
+  const sender = senderIn(meta);
+  if (sender.length > 0) return sender;
+  const netlink = peerOf(socket);
+  if (netlink) return netlink.peerName();
   const name = new Uint8Array(NAME_BYTES);
   const length = lwip().name(socket.id, true, name);
   return name.subarray(0, Math.max(0, length));

@@ -3,9 +3,9 @@
  * Every call is one synchronous request; it throws Errno with the error that the stack answered.
  */
 import { Errno, check } from '../../errno.ts';
-import { native } from '../../native.ts';
-import { AF, SOCK, type Stack } from '../stack.ts';
+import { AF, type Stack } from '../stack.ts';
 import type { IpAddress } from './address.ts';
+import { type Channel, channelOf } from './channel.ts';
 import {
   type Address,
   type Link,
@@ -36,16 +36,6 @@ import {
   serializeMessage,
   viewOf,
 } from './wire.ts';
-
-/** System calls, by their number on x86-64. */
-const SYS = { CLOSE: 3, POLL: 7, SENDTO: 44, RECVFROM: 45 } as const;
-const MSG_TRUNC = 0x20;
-const MSG_DONTWAIT = 0x40;
-const POLLIN = 1;
-/** The kernel answers within sendto(2); a stack in user space may take a moment. */
-const TIMEOUT_MS = 2000;
-/** The kernel never puts more into one answer (NLMSG_GOODSIZE is less). */
-const BUFFER = 64 << 10;
 
 /** The default route, or a destination with its prefix length. */
 export interface RouteTo {
@@ -80,17 +70,17 @@ function lifetimes({ valid = Infinity, preferred = valid }: AddressOptions): Uin
 const emptyLink = (index: number): Link => ({ index, hardware: 0, flags: 0, change: 0, more: [] });
 
 export class NetlinkClient {
-  readonly #fd: number;
+  readonly #channel: Channel;
   #seq = 0;
 
-  /** Owns `fd`, a socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE). */
-  constructor(fd: number) {
-    this.#fd = fd;
+  /** Owns `channel`. */
+  constructor(channel: Channel) {
+    this.#channel = channel;
   }
 
   /** Opens a client for `stack`, hands it to `use` and closes it. */
   static with<T>(stack: Stack, use: (client: NetlinkClient) => T): T {
-    const client = new NetlinkClient(stack.socket(AF.NETLINK, SOCK.RAW, 0));
+    const client = new NetlinkClient(channelOf(stack));
     try {
       return use(client);
     } finally {
@@ -99,7 +89,7 @@ export class NetlinkClient {
   }
 
   close(): void {
-    native().syscall(SYS.CLOSE, this.#fd);
+    this.#channel.close();
   }
 
   /** Index of the interface `name`; ENODEV when there is none. */
@@ -261,10 +251,10 @@ export class NetlinkClient {
   #ask(type: number, flags: number, payload: Uint8Array): NetlinkMessage[] {
     const seq = ++this.#seq;
     const request = serializeMessage({ type, flags: flags | NLM_F.REQUEST, seq, pid: 0, payload });
-    check(native().syscall(SYS.SENDTO, this.#fd, request, request.length, 0, null, 0));
+    this.#channel.send(request);
     const answer: NetlinkMessage[] = [];
     for (;;) {
-      for (const message of parseMessages(this.#receive())) {
+      for (const message of parseMessages(this.#channel.receive())) {
         if (message.seq !== seq) continue;
         if (message.type === NLMSG.DONE) return answer;
         if (message.type === NLMSG.ERROR) {
@@ -275,26 +265,5 @@ export class NetlinkClient {
         if ((message.flags & NLM_F.MULTI) === 0) return answer;
       }
     }
-  }
-
-  #receive(): Uint8Array {
-    const buffer = new Uint8Array(BUFFER);
-    for (;;) {
-      const flags = MSG_DONTWAIT | MSG_TRUNC;
-      const size = native().syscall(SYS.RECVFROM, this.#fd, buffer, buffer.length, flags, null, null);
-      if (size > buffer.length) throw new Errno('EMSGSIZE', 'an answer of the stack is too long');
-      if (size > 0) return buffer.subarray(0, size);
-      if (size === 0) throw new Errno('ENETDOWN', 'the stack closed its configuration socket');
-      if (new Errno(size).code !== 'EAGAIN') throw new Errno(size);
-      this.#wait();
-    }
-  }
-
-  #wait(): void {
-    const pollfd = new Uint8Array(8);
-    viewOf(pollfd).setInt32(0, this.#fd, true);
-    viewOf(pollfd).setInt16(4, POLLIN, true);
-    const ready = check(native().syscall(SYS.POLL, pollfd, 1, TIMEOUT_MS));
-    if (ready === 0) throw new Errno('ETIMEDOUT', 'the stack does not answer its configuration socket');
   }
 }

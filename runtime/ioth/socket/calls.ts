@@ -1,7 +1,8 @@
 /** The calls of one socket, whoever answers them: the kernel, or a stack in user space. */
 import { native } from '../../native.ts';
 import { LwipCalls } from '../lwip/calls.ts';
-import { identify } from '../lwip/socket.ts';
+import { NetlinkCalls } from '../lwip/netlink-calls.ts';
+import { identify, isNetlink } from '../lwip/socket.ts';
 import { SOCK } from '../stack.ts';
 import { SYS } from './constants.ts';
 
@@ -102,5 +103,6 @@ class KernelCalls implements SocketCalls {
 /** The calls on `fd`, a socket of this process: what it is, the descriptor itself tells. */
 export function callsOf(fd: number): SocketCalls {
   const emulated = identify(fd);
-  return emulated ? new LwipCalls(emulated) : new KernelCalls(fd);
+  if (!emulated) return new KernelCalls(fd);
+  return isNetlink(emulated) ? new NetlinkCalls(emulated) : new LwipCalls(emulated);
 }

@@ -7,6 +7,8 @@ import { inject, type Outcome } from '../outcome.ts';
 import { SYS } from '../table.ts';
 import { readAddress, writeAddress } from './address.ts';
 import { nextEvent, readable } from './events.ts';
+import { bindPeer, byPeer, connectPeer } from './netlink.ts';
+import { peerOf } from '../../ioth/lwip/netlink.ts';
 import { emulated, isStream, lwip, nonBlocking, type EmulatedSocket, type SocketHandler } from './socket.ts';
 
 const SOL_SOCKET = 1;
@@ -97,17 +99,26 @@ async function waitForConnection(call: Call, socket: EmulatedSocket, flags: numb
 const nameWith =
   (peer: boolean): SocketHandler =>
   (call, socket) => {
-    const name = new Uint8Array(NAME_BYTES);
-    const length = check(lwip().name(socket.id, peer, name));
-    writeAddress(call, call.arg(1), call.arg(2), name.subarray(0, length));
+    const netlink = peerOf(socket);
+    writeAddress(
+      call,
+      call.arg(1),
+      call.arg(2),
+      netlink ? (peer ? netlink.peerName() : netlink.name()) : internetName(socket, peer),
+    );
     return 0;
   };
+
+function internetName(socket: EmulatedSocket, peer: boolean): Uint8Array {
+  const name = new Uint8Array(NAME_BYTES);
+  return name.subarray(0, check(lwip().name(socket.id, peer, name)));
+}
 
 const shutdown: SocketHandler = (call, socket) => check(lwip().shutdown(socket.id, socket.fd, call.int(1)));
 
 export const connectionHandlers = {
-  bind: emulated(bind, bindHandlers.bind),
-  connect: emulated(connect, connectHandlers.connect),
+  bind: emulated(byPeer(bindPeer, bind), bindHandlers.bind),
+  connect: emulated(byPeer(connectPeer, connect), connectHandlers.connect),
   listen: emulated(listen),
   accept: emulated(acceptWith(() => 0)),
   accept4: emulated(acceptWith((call) => call.int(3))),

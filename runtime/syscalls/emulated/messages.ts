@@ -17,8 +17,10 @@ import {
   type MessageHeader,
 } from './message.ts';
 import { receiveError } from './error-queue.ts';
-import { controlsOf, metaFor } from '../../ioth/lwip/meta.ts';
+import { type Control, controlsOf, metaFor } from '../../ioth/lwip/meta.ts';
+import { peerOf } from '../../ioth/lwip/netlink.ts';
 import { type Received, sendNow, senderOf, takeNow } from '../../ioth/lwip/transfer.ts';
+import { sendToPeer } from './netlink.ts';
 import {
   emulated,
   isNetlink,
@@ -48,10 +50,14 @@ function send(
   call: Call,
   socket: EmulatedSocket,
   bytes: Buffer,
-  meta: Buffer | null,
+  name: Buffer | undefined,
+  controls: readonly Control[],
   flags: number,
 ): number | Promise<number> {
   if ((flags & MSG_OOB) !== 0) throw new Errno('EOPNOTSUPP');
+  const netlink = peerOf(socket);
+  if (netlink) return sendToPeer(call, netlink, bytes, name);
+  const meta = metaFor(name, controls);
   const once = (): number => sendNow(socket, bytes, meta, flags);
   const now = once();
   if (now !== EAGAIN) return check(now);
@@ -74,7 +80,7 @@ const sendto: SocketHandler = (call, socket) => {
   if (size > LARGEST_DATAGRAM && !isStream(socket) && !isNetlink(socket)) throw new Errno('EMSGSIZE');
   const name = readAddress(call, call.arg(4), call.int(5));
   const bytes = call.read(call.arg(1), Math.min(size, 1 << 17));
-  return send(call, socket, bytes, metaFor(name, []), call.int(3));
+  return send(call, socket, bytes, name, [], call.int(3));
 };
 
 function sendMessage(
@@ -88,7 +94,7 @@ function sendMessage(
       ? readAddress(call, header.name, header.nameLength)
       : undefined;
   const bytes = gather(call, header);
-  return send(call, socket, bytes, metaFor(name, readControl(call, header)), flags);
+  return send(call, socket, bytes, name, readControl(call, header), flags);
 }
 
 const sendmsg: SocketHandler = (call, socket) => {
@@ -131,6 +137,7 @@ function receive(
 ): Answer {
   if ((flags & MSG_ERRQUEUE) !== 0) throw new Errno('EAGAIN');
   if ((flags & MSG_OOB) !== 0 && isStream(socket)) throw new Errno('EINVAL');
+  peerOf(socket)?.beforeReceive(room);
   const now = takeNow(socket, room, flags);
   if (now) return use(now);
   if ((flags & MSG_DONTWAIT) !== 0 || nonBlocking(socket)) throw new Errno('EAGAIN');
@@ -171,7 +178,7 @@ function receiveMessage(call: Call, socket: EmulatedSocket, header: MessageHeade
     const sender = header.name === 0 ? new Uint8Array(0) : senderOf(socket, received);
     if (sender.length > 0 && header.nameLength > 0)
       call.write(header.name, sender.subarray(0, header.nameLength));
-    const wanted = header.controlLength > 0 && !isStream(socket) && !isNetlink(socket);
+    const wanted = header.controlLength > 0 && !isStream(socket);
     const control = wanted
       ? writeControl(call, header, controlsOf(socket, received.meta, received.length))
       : { cut: false, used: 0 };

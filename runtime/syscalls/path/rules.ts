@@ -3,6 +3,7 @@ import type { Stack } from '../../ioth/stack.ts';
 import type { Claim, PathRule } from '../../vm/mounts.ts';
 import type { Process } from '../../vm/process.ts';
 import { AT_FDCWD } from './resolve.ts';
+import { stackClaim } from './stackfiles.ts';
 import { subjectOf, type Lookup } from './subject.ts';
 
 export { mountsRule } from './mountlist.ts';
@@ -50,6 +51,7 @@ export function procNetRule(lookup: Lookup, stackOf: StackOf): PathRule[] {
       if (!stack) return undefined;
       const { procNet } = stack.view;
       const rest = path.split('/').slice(prefix.split('/').length);
+      if (stack.view.file) return stackClaim(stack, ['/proc/net', ...rest].join('/'));
       const place = procNet === undefined ? null : { dirfd: AT_FDCWD, path: procNet };
       return below(place, rest.map((name) => `/${name}`).join(''));
     },
@@ -58,12 +60,26 @@ export function procNetRule(lookup: Lookup, stackOf: StackOf): PathRule[] {
 
 /** /sys/class/net and /sys/devices/virtual/net show the devices of the stack of the process that looks. */
 export function sysClassNetRule(stackOf: StackOf): PathRule[] {
-  return ['/sys/class/net', '/sys/devices/virtual/net'].map((prefix) =>
-    directoryRedirect(prefix, (process) => {
+  return ['/sys/class/net', '/sys/devices/virtual/net'].map((prefix) => ({
+    prefix,
+    claim(path, process) {
       const stack = stackOf(process);
       if (!stack) return undefined;
       const { sysfs } = stack.view;
-      return sysfs === undefined ? null : { dirfd: sysfs, path: prefix.slice('/sys/'.length) };
-    }),
-  );
+      if (stack.view.file) return stackClaim(stack, path);
+      const place = sysfs === undefined ? null : { dirfd: sysfs, path: prefix.slice('/sys/'.length) };
+      return below(place, path.slice(prefix.length));
+    },
+  }));
+}
+
+/** /proc/sys/net shows the settings of stacks that have some of their own to show; else those of the host. */
+export function sysctlNetRule(stackOf: StackOf): PathRule {
+  return {
+    prefix: '/proc/sys/net',
+    claim(path, process) {
+      const stack = stackOf(process);
+      return stack?.view.file ? stackClaim(stack, path) : undefined;
+    },
+  };
 }

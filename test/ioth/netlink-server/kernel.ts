@@ -9,14 +9,16 @@ unshare -n sleep 60 > /dev/null 2>&1 &
 far=$!
 trap '{ set +x; kill $far; } 2> /dev/null' EXIT
 while [ "$(readlink /proc/$far/ns/net)" = "$(readlink /proc/$$/ns/net)" ]; do sleep 0.05; done
-ip link add d0 index 3 type veth peer name p0 netns $far
+ip link add d0 index INDEX type veth peer name p0 netns $far
 ip link set d0 address 02:00:00:00:00:01
 nsenter -t $far -n ip link set p0 addrgenmode none up
 `;
 
-/** Runs a shell script in a namespace of its own. */
-export const inKernel = (script: string): Promise<ExecResult> =>
-  exec('unshare', ['-n', '/bin/sh', '-c', SETUP + script]);
+const setup = (index: number): string => SETUP.replace('INDEX', String(index));
+
+/** Runs a shell script in a namespace of its own, where d0 has the number `index`. */
+export const inKernel = (script: string, index = 3): Promise<ExecResult> =>
+  exec('unshare', ['-n', '/bin/sh', '-c', setup(index) + script]);
 
 /** Sends requests (hexadecimal, one a line) to the kernel, each on a new socket with the options given. */
 const REPLAY = `
@@ -51,7 +53,7 @@ export async function askKernel(script: string, probes: readonly Probe[]): Promi
       ({ options = [], request }) => `${options.join(',') || '-'} ${Buffer.from(request).toString('hex')}\n`,
     )
     .join('');
-  const command = `${SETUP}${script}\nsleep 1.2\npython3 -c "$REPLAY"`;
+  const command = `${setup(3)}${script}\nsleep 1.2\npython3 -c "$REPLAY"`;
   const env = { ...process.env, REPLAY };
   const { stdout, stderr, code } = await exec('unshare', ['-n', '/bin/sh', '-c', command], { env, input });
   if (code !== 0) throw new Error(stderr);

@@ -127,6 +127,8 @@ export const IFA_F = {
   SECONDARY: 1,
   NODAD: 2,
   OPTIMISTIC: 4,
+  DADFAILED: 8,
+  DEPRECATED: 0x20,
   TENTATIVE: 0x40,
   PERMANENT: 0x80,
   MANAGETEMPADDR: 0x100,
@@ -134,7 +136,7 @@ export const IFA_F = {
   MCAUTOJOIN: 0x400,
 } as const;
 /** Who made an address (IFA_PROTO). */
-export const IFAPROT = { KERNEL_LO: 1, KERNEL_LL: 3 } as const;
+export const IFAPROT = { KERNEL_LO: 1, KERNEL_RA: 2, KERNEL_LL: 3 } as const;
 /** A lifetime without end, in seconds. */
 export const FOREVER = 0xffffffff;
 
@@ -153,7 +155,7 @@ export const RTA_ = {
   UID: 25,
 } as const;
 export const RT_TABLE = { UNSPEC: 0, COMPAT: 252, DEFAULT: 253, MAIN: 254, LOCAL: 255 } as const;
-export const RTPROT = { UNSPEC: 0, KERNEL: 2, BOOT: 3, STATIC: 4 } as const;
+export const RTPROT = { UNSPEC: 0, KERNEL: 2, BOOT: 3, STATIC: 4, RA: 9 } as const;
 export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254, NOWHERE: 255 } as const;
 export const RTN = {
   UNSPEC: 0,
@@ -175,7 +177,14 @@ export const RTNH_F_ONLINK = 4;
 export const METRIC = { USER: 1024, PREFIX: 256 } as const;
 
 export const NDA = { DST: 1, LLADDR: 2, CACHEINFO: 3, PROBES: 4, IFINDEX: 8, MASTER: 9 } as const;
-export const NUD = { REACHABLE: 2, STALE: 4, FAILED: 0x20, NOARP: 0x40, PERMANENT: 0x80 } as const;
+export const NUD = {
+  INCOMPLETE: 1,
+  REACHABLE: 2,
+  STALE: 4,
+  FAILED: 0x20,
+  NOARP: 0x40,
+  PERMANENT: 0x80,
+} as const;
 export const NTF_PROXY = 8;
 
 export const FRA = { PRIORITY: 6, SUPPRESS_PREFIXLEN: 14, TABLE: 15, PROTOCOL: 21 } as const;

@@ -36,6 +36,8 @@
 export * from './records.ts';
 export { NetlinkServer } from './server.ts';
 export { NetlinkPeer, type PeerOptions } from './peer.ts';
+export { type Protocol, routeProtocol } from './protocol.ts';
+export { type SocketRecord, sockDiag } from './sock-diag.ts';
 export { findRoute, lookupRoute } from './lookup.ts';
 export {
   IFREQ_SIZE,
@@ -44,6 +46,7 @@ export {
   argumentSize,
   interfaceList,
   ioctlChanges,
+  isNetdevice,
   netdeviceIoctl,
 } from './netdevice.ts';
 export { procNetArp, procNetDev, procNetIfInet6, procNetIpv6Route, procNetRoute } from './proc.ts';

@@ -35,6 +35,9 @@ export interface NetdeviceContext {
   report?: Report;
 }
 
+/** Whether it is one of the ioctl(2) requests about networks, and not about the socket itself (linux/sockios.h). */
+export const isNetdevice = (request: number): boolean => request >>> 8 === 0x89 && request >= 0x890b;
+
 /** Bytes that the caller's argument has for `request`; undefined where it is none of these requests. */
 export function argumentSize(request: number, family: number = FAMILY.INET): number | undefined {
   if (request === SIOC.ADDRT || request === SIOC.DELRT) return family === FAMILY.INET6 ? 80 : 120;

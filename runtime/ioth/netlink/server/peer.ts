@@ -2,17 +2,17 @@
 import { Errno } from '../../../errno.ts';
 import { type NetlinkMessage, NLMSG, serializeMessage } from '../wire.ts';
 import { NETLINK, NLMSG_FLAG, NLMSG_MIN_TYPE } from './constants.ts';
-import { type Dump, canDump, startDump } from './dump.ts';
+import type { Dump } from './dump.ts';
 import { SocketOptions } from './options.ts';
 import type { Report } from './operations.ts';
-import type { NetlinkTable } from './records.ts';
+import type { Protocol } from './protocol.ts';
 import { acknowledge, endOfDump, requestsIn } from './reply.ts';
-import { onlyReads, refusalOf, serveRequest } from './requests.ts';
+import { refusalOf } from './requests.ts';
 import { plain } from './attributes.ts';
 
 /** What a peer needs of its server. */
 export interface PeerServices {
-  readonly table: NetlinkTable;
+  readonly protocol: Protocol;
   /** Runs `change`, telling all members what it changes; `cause` is the request that it is due to. */
   during(peer: NetlinkPeer, cause: NetlinkMessage, change: (report: Report) => void): void;
   /** Gives a port number to a peer; EADDRINUSE when another one has it, a free one for 0. */
@@ -190,15 +190,15 @@ export class NetlinkPeer {
     const { type, flags, payload } = message;
     // Netlink's own messages, messages that are no requests and empty ones are fine, and do nothing.
     if ((flags & NLMSG_FLAG.REQUEST) === 0 || type < NLMSG_MIN_TYPE || payload.length === 0) return false;
-    if (onlyReads(type) && (flags & NLMSG_FLAG.DUMP) !== 0) {
-      if (!canDump(type)) throw new Errno('EOPNOTSUPP');
+    const { protocol } = this.#services;
+    if (protocol.isDump(message)) {
       if (this.#dump) throw new Errno('EBUSY');
       this.#startDump(message);
       return true;
     }
-    if (!onlyReads(type) && this.#options.mayConfigure?.() === false) throw new Errno('EPERM');
+    if (!protocol.onlyReads(type) && this.#options.mayConfigure?.() === false) throw new Errno('EPERM');
     this.#services.during(this, message, (report) => {
-      const answer = serveRequest(this.#services.table, message, this.#options.uid ?? 0, report);
+      const answer = protocol.serve(message, this.#options.uid ?? 0, report);
       if (answer) this.#answer({ ...answer, flags: 0, seq: message.seq, pid: this.#port });
     });
     return false;
@@ -207,7 +207,8 @@ export class NetlinkPeer {
   /** What is wrong with a dump stands in the message that ends it, as the kernel has it. */
   #startDump(message: NetlinkMessage): void {
     try {
-      const dump = startDump(this.#services.table, message, this.#socket.flags.has(NETLINK.GET_STRICT_CHK));
+      const strict = this.#socket.flags.has(NETLINK.GET_STRICT_CHK);
+      const dump = this.#services.protocol.startDump(message, strict);
       this.#dump = { ...dump, seq: message.seq, next: undefined };
     } catch (error) {
       this.#answer(this.#endOfDump(message.seq, NLMSG_FLAG.MULTI, error));

@@ -221,4 +221,9 @@ export interface NetlinkTable {
    * has this reports also what clients change. Without it the server reports just that by itself.
    */
   watch?(listener: (change: Change) => void): () => void;
+  /**
+   * Called after each request that may have changed something, before it is answered: a table that is only the plan
+   * of a stack now makes the stack what the plan says.
+   */
+  settle?(): void;
 }

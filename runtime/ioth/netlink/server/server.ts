@@ -8,6 +8,7 @@ import { FAMILY, NLMSG_FLAG, RTM_BASE, RTNLGRP } from './constants.ts';
 import { type NetdeviceContext, netdeviceIoctl } from './netdevice.ts';
 import { NetlinkPeer, type PeerOptions, type PeerServices } from './peer.ts';
 import type { Report } from './operations.ts';
+import { type Protocol, routeProtocol } from './protocol.ts';
 import type { Change, Kind, NetlinkTable, RecordOf } from './records.ts';
 
 /** A change as it is sent: message type of its NEW form, payload and multicast group. */
@@ -44,11 +45,12 @@ export class NetlinkServer {
   #cause: Cause | undefined;
   #nextPort = -4097;
 
-  constructor(table: NetlinkTable) {
+  /** `protocol` is NETLINK_ROUTE by default. */
+  constructor(table: NetlinkTable, protocol: Protocol = routeProtocol(table)) {
     this.table = table;
     this.#unwatch = table.watch?.((change) => this.#send(change));
     this.#services = {
-      table,
+      protocol,
       during: (peer, message, change) => this.#during(peer, message, change),
       takePort: (peer, port) => this.#takePort(peer, port),
       leave: (peer) => this.#leave(peer),
@@ -69,7 +71,11 @@ export class NetlinkServer {
 
   /** {@link netdeviceIoctl} on this server's table: the members of the groups are told what it changes. */
   ioctl(request: number, argument: Uint8Array, context: NetdeviceContext = {}): number {
-    return netdeviceIoctl(this.table, request, argument, { report: this.#report(), ...context });
+    try {
+      return netdeviceIoctl(this.table, request, argument, { report: this.#report(), ...context });
+    } finally {
+      this.table.settle?.();
+    }
   }
 
   /** Closes all peers and ends the connection to the table. */
@@ -90,6 +96,7 @@ export class NetlinkServer {
       change(this.#report());
     } finally {
       this.#cause = outer;
+      this.table.settle?.();
     }
   }
 

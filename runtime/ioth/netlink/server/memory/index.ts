@@ -1,7 +1,7 @@
 /**
  * A small host in memory: links, addresses, routes and neighbours with the rules of Linux, but without any
  * packet. It is what the server is tested with, and a base for stacks that have no tables of their own: such a
- * stack listens to {@link MemoryTable.watch} and does what it learns there.
+ * stack brings itself in line with the state in {@link NetlinkTable.settle} (runtime/ioth/lwip/table.ts).
  */
 import { Errno } from '../../../../errno.ts';
 import { sameBytes } from '../attributes.ts';
@@ -118,31 +118,36 @@ function neighHandlers(state: HostState): NeighHandlers {
   };
 }
 
+/** The loopback interface of a fresh network namespace, down. */
+export const LOOPBACK = {
+  name: 'lo',
+  hardware: ARPHRD.LOOPBACK,
+  flags: IFF_.LOOPBACK,
+  mtu: 65536,
+  minMtu: 0,
+  maxMtu: 0,
+  address: new Uint8Array(6),
+  broadcast: new Uint8Array(6),
+};
+
+/** The handlers of the host that `state` is, for those who have a state of their own. */
+export const tableOf = (
+  state: HostState,
+  { kinds = [], now = () => Math.floor(performance.now() / 10) }: MemoryOptions = {},
+): NetlinkTable & Pick<MemoryTable, 'watch'> => ({
+  link: linkHandlers(state, kinds, now),
+  addr: addrHandlers(state, now),
+  route: routeHandlers(state),
+  neigh: neighHandlers(state),
+  watch: (listener) => {
+    state.listeners.add(listener);
+    return () => state.listeners.delete(listener);
+  },
+});
+
 /** A host with a loopback interface, which is down as in a fresh network namespace. */
-export function memoryTable({
-  kinds = [],
-  now = () => Math.floor(performance.now() / 10),
-}: MemoryOptions = {}): MemoryTable {
+export function memoryTable(options: MemoryOptions = {}): MemoryTable {
   const state = new HostState();
-  addLink(state, {
-    name: 'lo',
-    hardware: ARPHRD.LOOPBACK,
-    flags: IFF_.LOOPBACK,
-    mtu: 65536,
-    minMtu: 0,
-    maxMtu: 0,
-    address: new Uint8Array(6),
-    broadcast: new Uint8Array(6),
-  });
-  return {
-    link: linkHandlers(state, kinds, now),
-    addr: addrHandlers(state, now),
-    route: routeHandlers(state),
-    neigh: neighHandlers(state),
-    watch: (listener) => {
-      state.listeners.add(listener);
-      return () => state.listeners.delete(listener);
-    },
-    addLink: (link) => addLink(state, link),
-  };
+  addLink(state, LOOPBACK);
+  return { ...tableOf(state, options), addLink: (link) => addLink(state, link) };
 }

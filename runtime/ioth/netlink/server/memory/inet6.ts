@@ -53,9 +53,21 @@ function prefixRoute({ index, local, peer, prefixLength, scope, flags, metric }:
 
 function activate(state: HostState, addr: AddrRecord): void {
   prefixRoute(addr).forEach((r) => state.addRoute(r));
+  if (state.detects(addr)) state.emit('addr', addr);
+  else finishDetection(state, addr);
+}
+
+/** Nobody else has the address: it is used. */
+export function finishDetection(state: HostState, addr: AddrRecord): void {
   addr.flags &= ~IFA_F.TENTATIVE;
   state.emit('addr', addr);
   state.addRoute(ownRoute(addr));
+}
+
+/** Somebody else has the address: it stays, and is of no use. */
+export function failDetection(state: HostState, addr: AddrRecord): void {
+  addr.flags |= IFA_F.TENTATIVE | IFA_F.DADFAILED;
+  state.emit('addr', addr);
 }
 
 /** The link-local address of RFC 4291 appendix A. */

@@ -138,6 +138,13 @@ function apply(state: HostState, link: LinkRecord, next: LinkRecord, now: number
   return next;
 }
 
+/** The network of a link has come or gone. */
+export function setCarrier(state: HostState, link: LinkRecord, carrier: boolean): void {
+  const next = withState({ ...link, carrier });
+  state.links.set(link.index, next);
+  state.emit('link', next);
+}
+
 function freeName(state: HostState, kind: string): string {
   for (let n = 0; ; n++) if (!findByName(state, `${kind}${n}`)) return `${kind}${n}`;
 }

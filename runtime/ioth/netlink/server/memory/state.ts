@@ -27,6 +27,11 @@ export class HostState {
   routes: RouteRecord[] = [];
   neighs: NeighRecord[] = [];
   readonly listeners = new Set<(change: Change) => void>();
+  /**
+   * Whether somebody finds out first if others have an IPv6 address (RFC 4862, 5.4): it is tentative until
+   * {@link finishDetection} or {@link failDetection} is called. By default addresses are usable at once.
+   */
+  detects: (addr: AddrRecord) => boolean = () => false;
 
   emit<K extends Kind>(kind: K, record: RecordOf<K>, deleted = false): void {
     const change = { kind, record, deleted } as unknown as Change;
