@@ -3,7 +3,7 @@ import { type NetlinkSocket, peerOf } from '../../ioth/lwip/netlink.ts';
 import type { Call } from '../../vm/call.ts';
 import { ownerOf } from '../owner.ts';
 import { readAddress } from './address.ts';
-import type { EmulatedSocket, SocketHandler } from './socket.ts';
+import type { SocketHandler } from './socket.ts';
 
 /** `netlink` for netlink sockets, `others` for all others. */
 export const byPeer =
