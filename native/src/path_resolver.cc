@@ -70,7 +70,8 @@ bool PathResolver::StartAt(int dirfd, std::string& base) const {
     base = ProcLink(caller_.tid, name);
   }
   if (base.empty() || base[0] != '/') return false;
-  if (!Translate(base) && !StripRoot(base)) return false;
+  Translate(base);
+  if (!StripRoot(base)) return false;
   if (base == "/") base.clear();
   return true;
 }
@@ -84,15 +85,14 @@ bool PathResolver::StripRoot(std::string& path) const {
 }
 
 // Gives the path of a directory in a layer the form that it has in the view.
-bool PathResolver::Translate(std::string& path) const {
+void PathResolver::Translate(std::string& path) const {
   for (const Origin& origin : origins_) {
     if (path.compare(0, origin.real.size(), origin.real) != 0) continue;
     if (path.size() > origin.real.size() && path[origin.real.size()] != '/') continue;
     path.replace(0, origin.real.size(), origin.seen == "/" ? "" : origin.seen);
     if (path.empty()) path.assign(1, '/');
-    return true;
+    return;
   }
-  return false;
 }
 
 PathClaims::Position PathResolver::Find(const std::string& path) const {

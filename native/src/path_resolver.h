@@ -53,7 +53,7 @@ class PathResolver {
   bool EnterRoot();
   bool StartAt(int dirfd, std::string& base) const;
   bool StripRoot(std::string& path) const;
-  bool Translate(std::string& path) const;
+  void Translate(std::string& path) const;
 
   // As openat2(2) with O_PATH below the caller's root. Asks no server: -EREMOTE where it would have to.
   int Open(const std::string& path, uint64_t flags, uint64_t resolve);

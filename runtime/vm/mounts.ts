@@ -78,6 +78,11 @@ export interface FileTree {
    * a symbolic link lies on the way, so that the path has to be followed name by name.
    */
   find(path: string, stat: Buffer): Place | number;
+  /**
+   * Does beforehand what takes long in {@link change} of `path`, without holding up anybody else; undefined where
+   * that is nothing. Rejects with Errno.
+   */
+  prepare?(path: string): Promise<void> | undefined;
   /** Lets `act` change the existing object at `path` where it may be changed. `truncate`: its content is not needed. */
   change<T>(path: string, act: (place: Place) => T, truncate?: boolean): T;
   /** Lets `act` make something new at `path`, where nothing is. */

@@ -57,7 +57,7 @@ export function compile(view: View): Compiled {
     rules,
     places: [...rules, ...mounts.map(({ target }) => coveringOf(target))],
     origins,
-    guarded: mounts.some(({ tree }) => tree?.readOnly || tree?.layers.some((layer) => layer.readOnly)),
+    guarded: mounts.some(protects),
   };
   compiled.set(view, made);
   return made;
@@ -72,6 +72,10 @@ export function covering(prefix: string): (path: string) => boolean {
   const pattern = new RegExp(`^${parts.join('/')}(?:/|$)`, 's');
   return (path) => pattern.test(path);
 }
+
+/** Whether a mount protects files from changes: a read-only one, or one over a lower tree. */
+export const protects = ({ tree }: Mount): boolean =>
+  tree !== undefined && (tree.readOnly || tree.layers.some((layer) => layer.readOnly));
 
 /** Whether the view protects files from changes that the host's paths lead to: read-only mounts, lower trees. */
 export const isGuarded = (view: View): boolean => compile(view).guarded;

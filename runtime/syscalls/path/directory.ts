@@ -16,7 +16,7 @@ import type { Handler } from '../handler.ts';
 import { PASS, type Outcome } from '../outcome.ts';
 import { SYS } from '../table.ts';
 import { seenAs } from './compiled.ts';
-import { claimAt } from './resolve.ts';
+import { claimAt, fromRoot } from './resolve.ts';
 
 const SEEK_SET = 0;
 const SEEK_CUR = 1;
@@ -205,9 +205,10 @@ function plainOf(view: View): Map<string, number> {
 /** getcwd(2): the path that the view has the directory at. */
 export const getcwd: Handler = (call): Outcome => {
   const text = procLink(`/proc/${call.tid}/cwd`);
-  const path = text && seenAs(call.process.view, text);
-  if (path === undefined || path === '') return PASS;
-  if (path.endsWith(' (deleted)')) throw new Errno('ENOENT');
+  const seen = text && seenAs(call.process.view, text);
+  if (seen === undefined || seen === '') return PASS;
+  if (seen.endsWith(' (deleted)')) throw new Errno('ENOENT');
+  const path = fromRoot(call, seen) ?? `(unreachable)${seen}`;
   const bytes = Buffer.from(`${path}\0`, 'latin1');
   if (bytes.length > call.arg(1)) throw new Errno('ERANGE');
   call.write(call.arg(0), bytes);

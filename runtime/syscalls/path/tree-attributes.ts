@@ -9,6 +9,7 @@ import type { Place } from '../../vm/mounts.ts';
 import type { Outcome } from '../outcome.ts';
 import { SYS, type SyscallName } from '../table.ts';
 import { seenAs } from './compiled.ts';
+import { changeMagic } from './guard.ts';
 import type { TimeFormat } from './node.ts';
 import { AT_FDCWD, type TreeTarget } from './resolve.ts';
 import { decodeStat } from './structs.ts';
@@ -37,6 +38,7 @@ function look<T>(call: Call, target: TreeTarget, act: (fd: number) => T): T {
 /** Lets `act` change the object by its descriptor (O_PATH). */
 function change<T>(call: Call, target: TreeTarget, act: (fd: number) => T, truncate?: boolean): T {
   existing(target);
+  if (target.magic !== undefined) return changeMagic(call, target.magic, act);
   const { tree, path } = target.claim;
   return asCaller(call, () => tree.change(path, (place) => withObject(place, act), truncate));
 }
@@ -200,18 +202,26 @@ export function setAttribute(
   const name = attributeName(call, nameAt);
   if (size > XATTR_SIZE_MAX || size < 0) throw new Errno('E2BIG');
   const value = call.read(valueAt, size);
-  return changeByPath(call, target, (path) =>
-    check(native().syscall(SYS.lsetxattr, path, name, value, size, flags)),
+  return changeByPath(call, target, (path, follow) =>
+    check(native().syscall(follow ? SYS.setxattr : SYS.lsetxattr, path, name, value, size, flags)),
   );
 }
 
 export function removeAttribute(call: Call, target: TreeTarget, nameAt: number): Outcome {
   const name = attributeName(call, nameAt);
-  return changeByPath(call, target, (path) => check(native().syscall(SYS.lremovexattr, path, name)));
+  return changeByPath(call, target, (path, follow) =>
+    check(native().syscall(follow ? SYS.removexattr : SYS.lremovexattr, path, name)),
+  );
 }
 
-function changeByPath(call: Call, target: TreeTarget, act: (path: string) => number): number {
+/** Lets `act` change the object by a path; `follow`: it is a link that leads to the object. */
+function changeByPath(
+  call: Call,
+  target: TreeTarget,
+  act: (path: string, follow: boolean) => number,
+): number {
   existing(target);
+  if (target.magic !== undefined) return changeMagic(call, target.magic, (fd) => act(byDescriptor(fd), true));
   const { tree, path } = target.claim;
-  return asCaller(call, () => tree.change(path, (place) => withPath(place, act)));
+  return asCaller(call, () => tree.change(path, (place) => withPath(place, (name) => act(name, false))));
 }
