@@ -6,12 +6,12 @@
  * hidden before the upper directory's own is removed, and after a new one has come into its place.
  */
 import { check, ERRNO, Errno, type ErrnoName } from '../../runtime/errno.ts';
-import { linkWithin, moveWithin } from '../../runtime/files/bind.ts';
+import { BindTree, linkWithin, moveWithin } from '../../runtime/files/bind.ts';
 import { actingAs, asSelf } from '../../runtime/files/identity.ts';
 import type { Layer } from '../../runtime/files/layer.ts';
 import * as place from '../../runtime/files/place.ts';
 import { directoryOf, inDirectory, isDirectory, join, STAT_SIZE } from '../../runtime/files/place.ts';
-import { native } from '../../runtime/native.ts';
+import { MIRROR, native, type TreeMirror } from '../../runtime/native.ts';
 import { SYS } from '../../runtime/syscalls/table.ts';
 import type { DirectoryEntry, FileTree, Place } from '../../runtime/vm/mounts.ts';
 import { CopiesAhead, LARGE } from './ahead.ts';
@@ -39,6 +39,7 @@ export interface CowOptions {
 export class CowTree implements FileTree {
   readonly layers: FileTree['layers'] = [];
   readonly readOnly: boolean;
+  readonly mirror: TreeMirror | undefined;
   readonly #upper: Layer;
   readonly #lower: FileTree;
   readonly #minimal: boolean;
@@ -54,7 +55,8 @@ export class CowTree implements FileTree {
     this.#lower = lower;
     this.readOnly = readOnly;
     this.#minimal = minimal;
-    this.#whiteouts = new Whiteouts(upper, readOnly);
+    if (lower instanceof BindTree) this.mirror = new (native().TreeMirror)(MIRROR.cow, upper, lower.layer);
+    this.#whiteouts = new Whiteouts(upper, readOnly, this.mirror);
     this.#ahead = new CopiesAhead(upper, this.#whiteouts);
   }
 
@@ -71,6 +73,7 @@ export class CowTree implements FileTree {
   #changed(): void {
     this.#version++;
     this.#absent.clear();
+    this.mirror?.changed();
   }
 
   // -- Looking -------------------------------------------------------------------------------------------------

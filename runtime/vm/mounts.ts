@@ -1,4 +1,5 @@
 import type { Layer } from '../files/layer.ts';
+import type { TreeMirror } from '../native.ts';
 import type { Stack } from '../ioth/stack.ts';
 import type { Process } from './process.ts';
 
@@ -97,6 +98,8 @@ export interface FileTree {
   list(path: string): DirectoryEntry[] | undefined;
   /** Another number when `list` may have become another; without it, nothing is remembered of answers. */
   readonly version?: number;
+  /** What the addon knows of the tree, where that is enough to look at files in it. */
+  readonly mirror?: TreeMirror | undefined;
   /** True where the path is not the tree's: the view below it is seen there (`except=`). */
   excludes?(path: string): boolean;
 }

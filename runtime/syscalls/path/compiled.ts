@@ -1,5 +1,5 @@
 /** What is worked out from the mounts and rules of a view, until they change. */
-import { native, type PathTable } from '../../native.ts';
+import { native, type PathTable, type TreeMirror } from '../../native.ts';
 import type { Claim, Mount, PathRule } from '../../vm/mounts.ts';
 import { below } from '../../vm/mounts.ts';
 import type { Process } from '../../vm/process.ts';
@@ -53,6 +53,7 @@ export function compile(view: View): Compiled {
     table: new PathTable(
       prefixes,
       origins.flatMap(([real, seen]) => [real, seen]),
+      mirrorsOf(view),
     ),
     rules,
     places: [...rules, ...mounts.map(({ target }) => coveringOf(target))],
@@ -61,6 +62,16 @@ export function compile(view: View): Compiled {
   };
   compiled.set(view, made);
   return made;
+}
+
+/** Targets of mounts and the mirrors of their trees, where neither another mount nor a rule has the same place. */
+function mirrorsOf(view: View): (string | TreeMirror)[] {
+  const ruled = new Set(view.rules.map(({ prefix }) => prefix));
+  return view.mounts.list().flatMap((mount) => {
+    const { target, tree } = mount;
+    if (!tree?.mirror || tree.excludes || ruled.has(target)) return [];
+    return view.mounts.at(target) === mount ? [target, tree.mirror] : [];
+  });
 }
 
 /** The test whether a path is `prefix` or lies below it; a component `*` of `prefix` stands for any one. */

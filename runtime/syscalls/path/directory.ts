@@ -37,24 +37,51 @@ interface Placed {
 
 const listings = new Map<string, { entries: Placed[]; made: number }>();
 
-/** 40 bits of FNV-1a, above the offsets of "." and "..". */
+/** 32 bits of FNV-1a, above the offsets of "." and "..". */
 function hash(name: string): number {
-  let [low, high] = [0x811c9dc5, 0x9dc5];
-  for (let i = 0; i < name.length; i++) {
-    low = Math.imul(low ^ name.charCodeAt(i), 0x01000193);
-    high = Math.imul(high ^ name.charCodeAt(i) ^ (low >>> 24), 0x0193) & 0xffff;
-  }
-  return (high & 0xff) * 2 ** 32 + (low >>> 0) + 3;
+  let value = 0x811c9dc5;
+  for (let i = 0; i < name.length; i++) value = Math.imul(value ^ name.charCodeAt(i), 0x01000193);
+  return (value >>> 0) + 3;
 }
 
-function place(entries: DirectoryEntry[], self: number, parent: number): Placed[] {
-  const placed = entries
-    .map((entry) => ({ entry, next: hash(entry[0]) }))
-    .sort((a, b) => a.next - b.next || (a.entry[0] < b.entry[0] ? -1 : 1));
+/** So many entries are ordered by numbers that hold a hash and an index, which is several times faster. */
+const MOST_INDEXED = 2 ** 20;
+
+const byName = ({ entry: [a] }: Placed, { entry: [b] }: Placed): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** In the order of hashes, those of one hash in that of names. */
+function ordered(entries: readonly DirectoryEntry[]): Placed[] {
+  if (entries.length > MOST_INDEXED)
+    return entries
+      .map((entry) => ({ entry, next: hash(entry[0]) }))
+      .sort((a, b) => a.next - b.next || byName(a, b));
+  const keys = new Float64Array(entries.length);
+  for (let i = 0; i < keys.length; i++) keys[i] = hash(entries[i]![0]) * MOST_INDEXED + i;
+  keys.sort();
+  const placed: Placed[] = [];
+  for (const key of keys) {
+    const item = { entry: entries[key % MOST_INDEXED]!, next: Math.floor(key / MOST_INDEXED) };
+    let at = placed.length;
+    for (; at > 0 && placed[at - 1]!.next === item.next && byName(placed[at - 1]!, item) > 0; at--)
+      placed[at] = placed[at - 1]!;
+    placed[at] = item;
+  }
+  return placed;
+}
+
+function place(entries: readonly DirectoryEntry[], self: number, parent: number): Placed[] {
+  const placed = ordered(entries);
   // Two names of one hash get different offsets.
   for (let i = 1; i < placed.length; i++)
     placed[i]!.next = Math.max(placed[i]!.next, placed[i - 1]!.next + 1);
-  return [{ entry: ['.', DT_DIR, self], next: 1 }, { entry: ['..', DT_DIR, parent], next: 2 }, ...placed];
+  placed.unshift({ entry: ['.', DT_DIR, self], next: 1 }, { entry: ['..', DT_DIR, parent], next: 2 });
+  return placed;
+}
+
+/** A number of up to 53 bits as a 64-bit one. */
+function writeLong(bytes: Buffer, value: number, at: number): void {
+  bytes.writeUInt32LE(value >>> 0, at);
+  bytes.writeUInt32LE(Math.floor(value / 2 ** 32), at + 4);
 }
 
 /** As many entries after offset `from` as there is room for. */
@@ -68,15 +95,16 @@ function encode(entries: readonly Placed[], from: number, room: number): { bytes
   const bytes = Buffer.alloc(Math.min(room, 1 << 20));
   let at = 0;
   let offset = from;
-  for (const { entry, next } of entries.slice(low, low + 20000)) {
+  for (let i = low; i < entries.length; i++) {
+    const { entry, next } = entries[i]!;
     const [name, type, inode] = entry;
     const length = (HEADER + name.length + 1 + 7) & ~7;
     if (at + length > bytes.length) {
       if (at === 0) throw new Errno('EINVAL');
       break;
     }
-    bytes.writeBigUInt64LE(BigInt(inode), at);
-    bytes.writeBigInt64LE(BigInt(next), at + 8);
+    writeLong(bytes, inode, at);
+    writeLong(bytes, next, at + 8);
     bytes.writeUInt16LE(length, at + 16);
     bytes.writeUInt8(type, at + 18);
     bytes.write(name, at + HEADER, 'latin1');
@@ -115,6 +143,7 @@ function listing(call: Call, path: string, text: string): DirectoryEntry[] | und
   const merged = asCaller(call, () => tree?.tree.list(tree.path));
   if (!merged && mounts.length === 0) return undefined;
   const entries = merged ?? (tree ? realEntries(call, tree) : hostEntries(call, text));
+  if (mounts.length === 0) return entries;
   const have = new Set(entries.map(([name]) => name));
   const more = mounts.filter(([name]) => !have.has(name));
   return merged || more.length > 0 ? [...entries, ...more] : undefined;

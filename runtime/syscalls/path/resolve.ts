@@ -16,8 +16,9 @@ import {
   readLink as linkAt,
   STAT_SIZE,
 } from '../../files/place.ts';
-import { native, PATH_FLAGS } from '../../native.ts';
+import { native, PATH_FLAGS, type PathTable } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
+import { viewsChanged } from '../../vm/epoch.ts';
 import type { Claim, FileTree, Place } from '../../vm/mounts.ts';
 import type { Process } from '../../vm/process.ts';
 import type { Vm } from '../../vm/vm.ts';
@@ -80,7 +81,14 @@ const ownRoots = new WeakSet<Vm>();
  * From now on, looks from each caller's own root directory. To be called before a guest is let do what can change
  * where its paths lead: chroot(2), pivot_root(2), setns(2).
  */
-export const useOwnRoots = (vm: Vm): void => void ownRoots.add(vm);
+export const useOwnRoots = (vm: Vm): void => {
+  ownRoots.add(vm);
+  viewsChanged();
+};
+
+/** What answers calls of the guests of `vm` before they come here; undefined where each has to be looked at. */
+export const frontTable = (vm: Vm, { view }: Process): PathTable | undefined =>
+  ownRoots.has(vm) ? undefined : compile(view).table;
 
 /** As {@link useOwnRoots}, for mounts of the kernel: they matter where the caller has a mount namespace of its own. */
 export function kernelMounts(call: Call): void {

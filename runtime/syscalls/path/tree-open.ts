@@ -53,7 +53,7 @@ function openFor(call: Call, target: TreeTarget, flags: number, mode: number): n
   if (slash && flags & O.CREAT && !(flags & O.PATH)) refuseSlash(call, target, flags);
   if (!place) return makeFile(call, target, flags, mode);
   if (slash && !isDirectory(stat)) throw new Errno('ENOTDIR');
-  if (flags & O.PATH) return openPath(place, stat, flags, true);
+  if (flags & O.PATH) return openPath(place, stat, flags);
   if (flags & O.CREAT && flags & O.EXCL) throw new Errno('EEXIST');
   if (isLink(stat)) throw new Errno(flags & O.DIRECTORY ? 'ENOTDIR' : 'ELOOP');
   if (isDirectory(stat) && (writes(flags) || flags & O.CREAT)) throw new Errno('EISDIR');
@@ -75,17 +75,9 @@ export function openAt({ layer, path }: Place, flags: number): number {
   return native().syscall(SYS.openat, AT_FDCWD, `/proc/self/fd/${layer.fd}`, mine);
 }
 
-/**
- * With `forGuest` a directory is opened for reading where that is possible, because a descriptor of O_PATH cannot be
- * put into the guest, and takes it a far way to get.
- */
-function openPath(place: Place, stat: Buffer, flags: number, forGuest = false): number {
+function openPath(place: Place, stat: Buffer, flags: number): number {
   const { layer, path } = place;
   if (flags & O.DIRECTORY && !isDirectory(stat)) throw new Errno('ENOTDIR');
-  if (forGuest && isDirectory(stat)) {
-    const fd = openAt(place, O.DIRECTORY);
-    if (fd >= 0) return fd;
-  }
   if (path === '') return check(native().syscall(SYS.fcntl, layer.fd, F_DUPFD_CLOEXEC, 3));
   return check(
     native().openBeneath(layer.fd, path, O.PATH | O.CLOEXEC | O.NOFOLLOW | (flags & O.DIRECTORY), 0),
