@@ -227,9 +227,10 @@ export const MIRROR = { bind: 0, cow: 1, merge: 2 } as const;
 export interface PathFront {
   /**
    * `acts`: the supervisor may act for the thread as itself. Only for threads that have the supervisor's root
-   * directory and mounts, and whose next call may be answered anew (no parked or rewritten one).
+   * directory and mounts, and whose next call may be answered anew (no parked or rewritten one). `devices`: descriptors
+   * of the thread may be those of devices.
    */
-  enter(tid: number, pid: number, table: PathTable, acts: boolean): void;
+  enter(tid: number, pid: number, table: PathTable, acts: boolean, devices: boolean): void;
   /** Forgets all threads of a process. */
   leave(pid: number): void;
   /** What it has answered: system call number, calls, passed, failed, nanoseconds, and so on. */

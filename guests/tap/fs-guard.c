@@ -198,6 +198,24 @@ static void ways(void)
 	close(pathfd);
 }
 
+/* Descriptors for reading that the view itself gives, by each way several times: answers may come from elsewhere then. */
+static void through_the_view(void)
+{
+	char name[PATH_MAX];
+	int dirfd = open(directory, O_RDONLY | O_DIRECTORY);
+
+	strcpy(name, target);
+	for (int i = 0; i < 3; i++) {
+		misuse(open(target, O_RDONLY));
+		misuse(openat(dirfd, basename(name), O_RDONLY | O_NOFOLLOW));
+		misuse(openat(dirfd, ".", O_RDONLY | O_DIRECTORY));
+		misuse(open(directory, O_RDONLY));
+	}
+	is_value("nothing was written through descriptors for reading", written, 0);
+	is_error("written to", write((int)succeeds("one for reading", open(target, O_RDONLY)), "x", 1), EBADF);
+	close(dirfd);
+}
+
 /* The lower file by its handle, where we may open such. */
 static void by_handle(void)
 {
@@ -258,6 +276,7 @@ int main(int argc, char **argv)
 	names = names_in(directory);
 	succeeds("the file", stat(target, &before));
 	ways();
+	through_the_view();
 	succeeds("the working directory", chdir(work));
 	/* Natively a handle is opened through any mount of the file system. */
 	if (expect_vu())

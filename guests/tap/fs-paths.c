@@ -453,6 +453,39 @@ static void others(void)
 	close(file);
 }
 
+/* A link that leads to one of procfs means what the descriptor behind that is. */
+static void to_procfs(void)
+{
+	char text[64], got[PATH_MAX];
+	int file = open("file", O_RDONLY), dirfd = open("dir", O_RDONLY), watcher = inotify_init1(0);
+	struct statfs file_system;
+	struct statx sx = { 0 };
+
+	snprintf(text, sizeof(text), "/proc/self/fd/%d", file);
+	succeeds("a link", symlink(text, "to-file"));
+	snprintf(text, sizeof(text), "/proc/self/fd/%d", dirfd);
+	succeeds("another one", symlink(text, "to-dir"));
+	ok(stat("to-file", &st) == 0 && S_ISREG(st.st_mode), "stat: the file");
+	ok(statx(AT_FDCWD, "to-file", 0, STATX_BASIC_STATS, &sx) == 0 && S_ISREG(sx.stx_mode), "statx too");
+	ok(sx.stx_ino == st.st_ino && sx.stx_nlink == st.st_nlink, "the same one");
+	ok(lstat("to-file", &st) == 0 && S_ISLNK(st.st_mode), "lstat: the link");
+	is_error("access: execute", access("to-file", X_OK), EACCES);
+	is_value("access: read, write", access("to-file", R_OK | W_OK), 0);
+	is_value("statfs", statfs("to-file", &file_system), 0);
+	is_error("getxattr", getxattr("to-file", "user.none", text, sizeof(text)), ENODATA);
+	is_value("listxattr", listxattr("to-file", text, sizeof(text)), 0);
+	succeeds("a watch", inotify_add_watch(watcher, "to-dir", IN_CREATE | IN_ONLYDIR));
+	is_error("chdir: the file", chdir("to-file"), ENOTDIR);
+	succeeds("chdir", chdir("to-dir"));
+	ok(getcwd(got, sizeof(got)) && strcmp(got + strlen(got) - 4, "/dir") == 0, "the directory");
+	succeeds("back", chdir(here));
+	unlink("to-file");
+	unlink("to-dir");
+	close(file);
+	close(dirfd);
+	close(watcher);
+}
+
 static void executing(void)
 {
 	char *const args[] = { "x", NULL };
@@ -495,6 +528,7 @@ int main(void)
 	directories();
 	listing();
 	others();
+	to_procfs();
 	executing();
 	for (const char *const *each = (const char *const[]){ "file", "rel", "abs", "dlink", "loop", "dangling", "out", NULL };
 	     *each; each++)

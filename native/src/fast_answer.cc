@@ -98,11 +98,14 @@ FastAnswer::TreePlace FastAnswer::PlaceOf(const std::string& path) const {
 }
 
 FastAnswer::Answer FastAnswer::ToPath(const FastCall& call) {
-  if (paths_.claims.Empty()) return kPass;
+  if (paths_.claims.Empty() && !guest_.devices) return kPass;
   char buffer[PATH_MAX];
   const ssize_t length = ReadPath(caller_.tid, call.path, buffer);
-  // The kernel finds the errno; and an empty path means the descriptor, which is a real one.
-  if (length <= 0) return kPass;
+  // An empty path means the descriptor, which is a real one; but what carries a device looks like another thing.
+  const bool attributes = call.kind == FastCall::Kind::kStat || call.kind == FastCall::Kind::kStatx;
+  if (length == 0 && attributes && guest_.devices) return std::nullopt;
+  // The kernel finds the errno.
+  if (length <= 0 || paths_.claims.Empty()) return kPass;
   const std::string_view path(buffer, static_cast<size_t>(length));
   std::string base;
   std::string real;
@@ -114,7 +117,7 @@ FastAnswer::Answer FastAnswer::ToPath(const FastCall& call) {
   if (written.Join(path)) {
     const TreePlace place = PlaceOf(written.path);
     if (place.claimed) {
-      if (place.tree == nullptr || !acts_) return std::nullopt;
+      if (place.tree == nullptr || !guest_.acts) return std::nullopt;
       if (IsPlainName(call, path, *place.tree, real, place.inside)) return kPass;
       return AtPlace(call, place, written);
     }
@@ -126,7 +129,7 @@ FastAnswer::Answer FastAnswer::ToPath(const FastCall& call) {
   const size_t end = std::min(found->find('\0'), found->size());
   Written onward{found->substr(0, end == 1 ? 0 : end)};
   const std::string_view rest = std::string_view(*found).substr(std::min(end + 1, found->size()));
-  if (!acts_ || !onward.Join(rest)) return std::nullopt;
+  if (!guest_.acts || !onward.Join(rest)) return std::nullopt;
   const TreePlace place = PlaceOf(onward.path);
   return place.tree == nullptr ? std::nullopt : AtPlace(call, place, onward);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,13 +16,22 @@ namespace umvu {
 // kernel is let do a call, that is because nothing of the view is met, as it would be by JavaScript's handlers.
 class FastAnswer {
  public:
-  FastAnswer(const ViewPaths& paths, const PathResolver::Caller& caller, bool acts, int listener, uint64_t id)
-      : paths_(paths),
+  // What is known of a guest.
+  struct Guest {
+    std::shared_ptr<const ViewPaths> paths;
+    // Whether the supervisor may act for it as itself.
+    bool acts;
+    // Whether descriptors of it may be those of devices.
+    bool devices;
+  };
+
+  FastAnswer(const Guest& guest, const PathResolver::Caller& caller, int listener, uint64_t id)
+      : guest_(guest),
+        paths_(*guest.paths),
         caller_(caller),
-        acts_(acts),
         listener_(listener),
         id_(id),
-        resolver_(paths.claims, paths.origins, caller, true) {}
+        resolver_(paths_.claims, paths_.origins, caller, true) {}
 
   std::optional<int64_t> To(const FastCall& call);
 
@@ -66,9 +76,9 @@ class FastAnswer {
   bool Alive() const;
   Answer Write(uint64_t address, const void* bytes, size_t length, int64_t result) const;
 
+  const Guest& guest_;
   const ViewPaths& paths_;
   const PathResolver::Caller caller_;
-  const bool acts_;
   const int listener_;
   const uint64_t id_;
   PathResolver resolver_;

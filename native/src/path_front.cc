@@ -7,7 +7,6 @@
 
 #include <cerrno>
 
-#include "fast_answer.h"
 #include "notify.h"
 
 namespace umvu {
@@ -51,7 +50,7 @@ std::optional<int64_t> PathFront::Answer(int listener, const seccomp_notif& noti
   if (guest == nullptr) return std::nullopt;
   const uint64_t start = measure_ ? Now() : 0;
   const PathResolver::Caller caller{tid, guest->pid, false};
-  const auto answer = FastAnswer(*guest->paths, caller, guest->acts, listener, notification.id).To(*call);
+  const auto answer = FastAnswer(guest->known, caller, listener, notification.id).To(*call);
   if (!answer) return std::nullopt;
   Count& count = counts_[notification.data.nr];
   count.calls++;
@@ -71,13 +70,13 @@ PathFront::Guest* PathFront::Find(pid_t tid) {
   return nullptr;
 }
 
-// enter(tid, pid, table, acts)
+// enter(tid, pid, table, acts, devices)
 void PathFront::Enter(const Napi::CallbackInfo& info) {
   auto paths = ViewPathsOf(info[2]);
   if (!paths) throw Napi::TypeError::New(info.Env(), "no PathTable");
   guests_.insert_or_assign(info[0].As<Napi::Number>().Int32Value(),
-                           Guest{info[1].As<Napi::Number>().Int32Value(), *epoch_, info[3].ToBoolean().Value(),
-                                 std::move(paths)});
+                           Guest{info[1].As<Napi::Number>().Int32Value(), *epoch_,
+                                 {std::move(paths), info[3].ToBoolean().Value(), info[4].ToBoolean().Value()}});
 }
 
 // leave(pid): all threads of the process.

@@ -8,15 +8,14 @@
 #include <optional>
 #include <unordered_map>
 
-#include "fast_call.h"
-#include "view_paths.h"
+#include "fast_answer.h"
 
 namespace umvu {
 
 // Answers calls about paths before JavaScript is asked (docs/design/paths.md): those that the kernel may do because
 // nothing of the view is met, and those that look at what a FastTree has. Everything else it leaves alone.
 //
-// JavaScript tells for which threads: enter(tid, pid, table, acts). What it has told is good until the number in
+// JavaScript tells for which threads: enter(tid, pid, table, acts, devices). What it has told is good until the number in
 // the array that the front was made with becomes another, or leave(pid).
 class PathFront : public Napi::ObjectWrap<PathFront> {
  public:
@@ -34,9 +33,7 @@ class PathFront : public Napi::ObjectWrap<PathFront> {
   struct Guest {
     pid_t pid;
     uint32_t epoch;
-    // Whether the supervisor may act for it as itself.
-    bool acts;
-    std::shared_ptr<const ViewPaths> paths;
+    FastAnswer::Guest known;
   };
   struct Count {
     uint32_t calls = 0;

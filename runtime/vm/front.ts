@@ -2,6 +2,7 @@
  * Which threads the addon may answer for (native/src/path_front.h). A thread is entered with its first call that
  * came to a handler, and not while that call is parked or rewritten: what comes from it then is no new call.
  */
+import { devicesOf } from '../devices/table.ts';
 import { native, type PathFront } from '../native.ts';
 import { frontTable } from '../syscalls/path/resolve.ts';
 import type { Call } from './call.ts';
@@ -36,7 +37,7 @@ export class Front {
     const table = frontTable(vm, process);
     if (!table) return;
     const acts = actsAsItself(vm, process);
-    this.native.enter(tid, process.pid, table, acts ?? false);
+    this.native.enter(tid, process.pid, table, acts ?? false, !devicesOf(vm).empty);
     if (main && acts !== undefined) this.#entered.set(process, epoch[0]!);
   }
 

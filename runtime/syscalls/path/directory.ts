@@ -3,6 +3,9 @@
  * guest's descriptor is one of the real directories; where it has got to is kept, as always, in its file offset,
  * which is ours to choose. Entries come in the order of a hash of their names, so that every offset means the same
  * whatever is made and removed meanwhile, and nothing has to be remembered.
+ *
+ * A listing that the kernel has begun, because at that time the real directory had all of it, is the kernel's to end:
+ * its offsets mean nothing here. So ours are such that no file system has.
  */
 import { check, Errno } from '../../errno.ts';
 import { asCaller } from '../../files/identity.ts';
@@ -26,6 +29,8 @@ const DT_REG = 8;
 const HEADER = 19;
 /** Listings that are kept: large directories are read in many calls. */
 const MOST_LISTINGS = 16;
+/** Our offsets lie above this, and below twice this. Those of file systems are below, or hashes of 63 bits. */
+const OURS = 2 ** 33;
 /** How long a listing is good, in ms. */
 const LISTING_MS = 1000;
 
@@ -71,10 +76,10 @@ function ordered(entries: readonly DirectoryEntry[]): Placed[] {
 
 function place(entries: readonly DirectoryEntry[], self: number, parent: number): Placed[] {
   const placed = ordered(entries);
-  // Two names of one hash get different offsets.
-  for (let i = 1; i < placed.length; i++)
-    placed[i]!.next = Math.max(placed[i]!.next, placed[i - 1]!.next + 1);
   placed.unshift({ entry: ['.', DT_DIR, self], next: 1 }, { entry: ['..', DT_DIR, parent], next: 2 });
+  // Two names of one hash get different offsets.
+  let last = OURS;
+  for (const each of placed) each.next = last = Math.max(OURS + each.next, last + 1);
   return placed;
 }
 
@@ -135,18 +140,21 @@ function mountsIn(call: Call, path: string): DirectoryEntry[] {
     });
 }
 
-/** What the view has in the directory at `path`; undefined where the real directory `text` has all of it. */
-function listing(call: Call, path: string, text: string): DirectoryEntry[] | undefined {
+/**
+ * What the view has in the directory at `path`; undefined where the real directory `text` has all of it, unless the
+ * listing is `begun` already.
+ */
+function listing(call: Call, path: string, text: string, begun: boolean): DirectoryEntry[] | undefined {
   const mounts = mountsIn(call, path);
   const claim = claimAt(call.process.view, path, call.process);
   const tree = claim?.kind === 'tree' ? claim : undefined;
   const merged = asCaller(call, () => tree?.tree.list(tree.path));
-  if (!merged && mounts.length === 0) return undefined;
+  if (!merged && mounts.length === 0 && !begun) return undefined;
   const entries = merged ?? (tree ? realEntries(call, tree) : hostEntries(call, text));
   if (mounts.length === 0) return entries;
   const have = new Set(entries.map(([name]) => name));
   const more = mounts.filter(([name]) => !have.has(name));
-  return merged || more.length > 0 ? [...entries, ...more] : undefined;
+  return merged || more.length > 0 || begun ? [...entries, ...more] : undefined;
 }
 
 function realEntries(call: Call, { tree, path }: { tree: FileTree; path: string }): DirectoryEntry[] {
@@ -173,12 +181,12 @@ function hostEntries(call: Call, text: string): DirectoryEntry[] {
   }
 }
 
-/** The listing of the directory, from the start or as a call before has seen it. */
-function placedListing(call: Call, path: string, text: string, fresh: boolean): Placed[] | undefined {
+/** The listing of the directory, from the start or, where it is `begun`, as a call before has seen it. */
+function placedListing(call: Call, path: string, text: string, begun: boolean): Placed[] | undefined {
   const key = `${call.process.pid}:${call.int(0)}:${text}`;
   const known = listings.get(key);
-  if (known && !fresh && performance.now() - known.made < LISTING_MS) return known.entries;
-  const entries = listing(call, path, text);
+  if (known && begun && performance.now() - known.made < LISTING_MS) return known.entries;
+  const entries = listing(call, path, text, begun);
   listings.delete(key);
   if (!entries) return undefined;
   const placed = place(entries, 1, 1);
@@ -208,8 +216,9 @@ export const getdents64: Handler = (call): Outcome => {
   const fd = check(native().syscall(SYS.pidfd_getfd, call.process.pidfd, call.int(0), 0));
   try {
     const from = native().syscall(SYS.lseek, fd, 0, SEEK_CUR);
-    if (from < 0) return PASS;
-    const entries = placedListing(call, path, text, from === 0);
+    const begun = from > OURS && from < 2 * OURS;
+    if (from !== 0 && !begun) return PASS;
+    const entries = placedListing(call, path, text, begun);
     if (!entries) {
       if (known.size >= MOST_PLAIN) known.clear();
       if (!Number.isNaN(version)) known.set(text, version);

@@ -175,7 +175,12 @@ function openMagic(call: Call, path: string, flags: number): number {
 export function chdirTree(call: Call, target: TreeTarget): Outcome {
   if (!target.place) throw new Errno('ENOENT');
   if (!isDirectory(target.stat)) throw new Errno('ENOTDIR');
-  const lend = asCaller(call, () => openPath(target.place!, target.stat, O.DIRECTORY));
+  const { magic, place } = target;
+  const lend = asCaller(call, () =>
+    magic === undefined
+      ? openPath(place, target.stat, O.DIRECTORY)
+      : check(native().syscall(SYS.openat, AT_FDCWD, magic, O.PATH | O.DIRECTORY | O.CLOEXEC)),
+  );
   try {
     return rewrite(SYS.fchdir, [LENT], { lend });
   } catch (error) {
