@@ -224,6 +224,48 @@ export interface PathTable {
   resolve(tid: number, pid: number, dirfd: number, path: number | string, flags: number): string | undefined;
 }
 
+/**
+ * What the addon knows of a mounted tree, so that it can answer calls that look at files without asking JavaScript
+ * (docs/design/paths.md). A tree that has one keeps it up to date.
+ */
+export interface TreeMirror {
+  /** Copy on write: nothing of the lower layer is seen any more at and below `path` (relative, a byte string). */
+  hide(path: string): void;
+  /** Copy on write: `path` was hidden, and is not listed any more. */
+  show(path: string): void;
+  /** Copy on write: some files of the lower layer are shown as copies that have other names. */
+  hasCopiedLinks(): void;
+  /** Copy on write: something is about to be made in the upper layer, or has been. */
+  changed(): void;
+}
+
+/** A real directory tree, as {@link TreeMirror} takes it. */
+export interface MirroredLayer {
+  readonly fd: number;
+  readonly prefix: string;
+  readonly source: string;
+}
+
+/** How the layers of a {@link TreeMirror} belong together; a `bind` has one. */
+export const MIRROR = { bind: 0, cow: 1, merge: 2 } as const;
+
+/**
+ * Answers calls about paths before the callback of a {@link Listener} is called, for those threads that were
+ * entered. It forgets all of them when the number in the array that it was made with changes.
+ */
+export interface PathFront {
+  /**
+   * `acts`: the supervisor may act for the thread as itself. Only for threads that have the supervisor's root
+   * directory and mounts, and whose next call may be answered anew (no parked or rewritten one). `devices`: descriptors
+   * of the thread may be those of devices.
+   */
+  enter(tid: number, pid: number, table: PathTable, acts: boolean, devices: boolean): void;
+  /** Forgets all threads of a process. */
+  leave(pid: number): void;
+  /** What it has answered: system call number, calls, passed, failed, nanoseconds, and so on. */
+  counts(): number[];
+}
+
 /** What a {@link Readiness} waits for and reports; a mask. */
 export const READY = { READ: 1, WRITE: 2 } as const;
 
@@ -399,7 +441,13 @@ export interface NativeLwip {
 /** Everything the addon exports. */
 export interface NativeAddon {
   /** Listens on `fd` (owned from then on); the slot is filled before each `onCall`. */
-  Listener: new (fd: number, slot: Uint32Array, onCall: () => number, onEnd: () => void) => Listener;
+  Listener: new (
+    fd: number,
+    slot: Uint32Array,
+    onCall: () => number,
+    onEnd: () => void,
+    front?: PathFront,
+  ) => Listener;
   ProcessWatcher: new (onEnd: (pid: number) => void) => ProcessWatcher;
   /** `onEnd` is called once for each ticket, unless the lot is closed before. */
   ParkingLot: new (onEnd: (ticket: number, end: ParkingEnd) => void) => ParkingLot;
@@ -417,7 +465,14 @@ export interface NativeAddon {
    * A component `*` of a prefix stands for any one name. `origins` are pairs: a directory as links of procfs name
    * it, and the path that the view has it at.
    */
-  PathTable: new (prefixes: readonly string[], origins?: readonly string[]) => PathTable;
+  /** `trees`: targets of mounts and the mirrors of their trees, in turn. */
+  PathTable: new (
+    prefixes: readonly string[],
+    origins?: readonly string[],
+    trees?: readonly (string | TreeMirror)[],
+  ) => PathTable;
+  TreeMirror: new (kind: number, upper: MirroredLayer, lower?: MirroredLayer) => TreeMirror;
+  PathFront: new (epoch: Uint32Array, measure: boolean) => PathFront;
   Network: new (
     kind: 'hub' | 'switch',
     options: { hashSize: number; expireSeconds: number; link?: LinkConditions },

@@ -13,30 +13,37 @@ const SEEK_SET = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const AT_EMPTY_PATH = 0x1000;
-const CHUNK = 1 << 30;
+/** Bytes in one step. */
+const CHUNK = 8 << 20;
 const XATTR_SIZE_MAX = 65536;
 
 /** Attributes that a file system may refuse, or that are not for everybody to write. */
 const OPTIONAL = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'EACCES', 'EINVAL'].map((name) => -ERRNO[name]!));
 
-/** Makes `to`, where nothing is, a copy of `from`. `empty`: the content of a file is not needed. */
-export function copyObject(from: Place, stat: Buffer, to: Place, empty: boolean): void {
+/** What of a file's content is to be copied: all, nothing (it will be truncated), or all has been copied already. */
+export type Content = 'all' | 'none' | 'there';
+
+/** Makes `to`, where nothing is unless its content is there, a copy of `from`. */
+export function copyObject(from: Place, stat: Buffer, to: Place, content: Content): void {
   const mode = place.modeOf(stat);
   place.inDirectory(to, (dirfd, name) => {
     if (place.isDirectory(stat)) check(native().syscall(SYS.mkdirat, dirfd, name, 0o700));
     else if (place.isLink(stat)) check(native().syscall(SYS.symlinkat, place.readLink(from), dirfd, name));
-    else if (place.isRegular(stat)) copyFile(from, to, empty ? 0 : Number(stat.readBigInt64LE(48)));
-    else check(native().syscall(SYS.mknodat, dirfd, name, mode, Number(stat.readBigUInt64LE(40))));
+    else if (place.isRegular(stat)) {
+      const size = content === 'none' ? 0 : Number(stat.readBigInt64LE(48));
+      if (content !== 'there') Array.from(copyContent(from, to, size));
+    } else check(native().syscall(SYS.mknodat, dirfd, name, mode, Number(stat.readBigUInt64LE(40))));
   });
   copyAttributes(from, stat, to);
 }
 
-function copyFile(from: Place, to: Place, size: number): void {
+/** Makes `to` a file with the first `size` bytes of `from`, in steps of some milliseconds. */
+export function* copyContent(from: Place, to: Place, size: number): Generator<void, void, void> {
   const source = size > 0 ? check(openAt(from, 0)) : -1;
   try {
     const copy = check(native().openBeneath(to.layer.fd, to.path, O_CREAT_EXCL_WRONLY, 0o600));
     try {
-      if (size > 0) copyData(source, copy, size);
+      if (size > 0) yield* copyData(source, copy, size);
     } finally {
       closeFd(copy);
     }
@@ -46,7 +53,7 @@ function copyFile(from: Place, to: Place, size: number): void {
 }
 
 /** Shares the blocks where the file system can; else copies what is no hole. */
-function copyData(source: number, copy: number, size: number): void {
+function* copyData(source: number, copy: number, size: number): Generator<void, void, void> {
   if (native().syscall(SYS.ioctl, copy, FICLONE, source) >= 0) return;
   for (let at = 0; at < size;) {
     const data = native().syscall(SYS.lseek, source, at, SEEK_DATA);
@@ -54,14 +61,14 @@ function copyData(source: number, copy: number, size: number): void {
     const start = data < 0 ? at : data;
     const hole = data < 0 ? size : native().syscall(SYS.lseek, source, start, SEEK_HOLE);
     const end = hole < 0 ? size : Math.min(hole, size);
-    copyRange(source, copy, start, end);
+    yield* copyRange(source, copy, start, end);
     at = end;
   }
   check(native().syscall(SYS.ftruncate, copy, size));
 }
 
 const buffer = Buffer.alloc(1 << 20);
-function copyRange(source: number, copy: number, start: number, end: number): void {
+function* copyRange(source: number, copy: number, start: number, end: number): Generator<void, void, void> {
   check(native().syscall(SYS.lseek, source, start, SEEK_SET));
   check(native().syscall(SYS.lseek, copy, start, SEEK_SET));
   for (let at = start; at < end;) {
@@ -70,6 +77,7 @@ function copyRange(source: number, copy: number, start: number, end: number): vo
     if (done < 0 && done !== -ERRNO['ENOSPC']!) done = readAndWrite(source, copy, room);
     if (check(done) === 0) return;
     at += done;
+    yield;
   }
 }
 

@@ -6,14 +6,15 @@
  * hidden before the upper directory's own is removed, and after a new one has come into its place.
  */
 import { check, ERRNO, Errno, type ErrnoName } from '../../runtime/errno.ts';
-import { linkWithin, moveWithin } from '../../runtime/files/bind.ts';
+import { BindTree, linkWithin, moveWithin } from '../../runtime/files/bind.ts';
 import { actingAs, asSelf } from '../../runtime/files/identity.ts';
 import type { Layer } from '../../runtime/files/layer.ts';
 import * as place from '../../runtime/files/place.ts';
 import { directoryOf, inDirectory, isDirectory, join, STAT_SIZE } from '../../runtime/files/place.ts';
-import { native } from '../../runtime/native.ts';
+import { MIRROR, native, type TreeMirror } from '../../runtime/native.ts';
 import { SYS } from '../../runtime/syscalls/table.ts';
 import type { DirectoryEntry, FileTree, Place } from '../../runtime/vm/mounts.ts';
+import { CopiesAhead, LARGE } from './ahead.ts';
 import { copyObject, copyTimes } from './copy.ts';
 import { requireRemovable, requireWritable } from './permission.ts';
 import { hasDirectory, listOf } from './merge.ts';
@@ -38,10 +39,12 @@ export interface CowOptions {
 export class CowTree implements FileTree {
   readonly layers: FileTree['layers'] = [];
   readonly readOnly: boolean;
+  readonly mirror: TreeMirror | undefined;
   readonly #upper: Layer;
   readonly #lower: FileTree;
   readonly #minimal: boolean;
   readonly #whiteouts: Whiteouts;
+  readonly #ahead: CopiesAhead;
   /** Directories that the upper directory is known not to have. */
   readonly #absent = new Set<string>();
   #version = 0;
@@ -52,10 +55,13 @@ export class CowTree implements FileTree {
     this.#lower = lower;
     this.readOnly = readOnly;
     this.#minimal = minimal;
-    this.#whiteouts = new Whiteouts(upper, readOnly);
+    if (lower instanceof BindTree) this.mirror = new (native().TreeMirror)(MIRROR.cow, upper, lower.layer);
+    this.#whiteouts = new Whiteouts(upper, readOnly, this.mirror);
+    this.#ahead = new CopiesAhead(upper, this.#whiteouts);
   }
 
   close(): void {
+    this.#ahead.close();
     this.#whiteouts.close();
   }
 
@@ -67,6 +73,7 @@ export class CowTree implements FileTree {
   #changed(): void {
     this.#version++;
     this.#absent.clear();
+    this.mirror?.changed();
   }
 
   // -- Looking -------------------------------------------------------------------------------------------------
@@ -144,6 +151,14 @@ export class CowTree implements FileTree {
   }
 
   // -- Changing ------------------------------------------------------------------------------------------------
+
+  prepare(path: string): Promise<void> | undefined {
+    const stat = Buffer.alloc(STAT_SIZE);
+    const found = this.readOnly || this.#minimal ? ENOENT : this.find(path, stat);
+    if (typeof found === 'number' || found.layer === this.#upper || !place.isRegular(stat)) return undefined;
+    const size = Number(stat.readBigInt64LE(48));
+    return size < LARGE ? undefined : this.#ahead.start(keyOf(stat), found, size);
+  }
 
   change<T>(path: string, act: (place: Place) => T, truncate = false): T {
     this.#requireChangeable();
@@ -293,9 +308,10 @@ export class CowTree implements FileTree {
     asSelf(() => {
       const above = directoryOf(path);
       this.#upDirectory(above);
-      const work = this.#inUpper(this.#whiteouts.workName());
+      const ahead = place.isRegular(stat) && !empty ? this.#ahead.take(keyOf(stat)) : undefined;
+      const work = this.#inUpper(ahead ?? this.#whiteouts.workName());
       try {
-        copyObject(from, stat, work, empty);
+        copyObject(from, stat, work, empty ? 'none' : ahead === undefined ? 'all' : 'there');
         if (place.isRegular(stat) && linksOf(stat) > 1) this.#whiteouts.addCopy(keyOf(stat), work.path);
         this.#changed();
         this.#keepingTimes(above, () => moveWithin(work, this.#inUpper(path), RENAME_NOREPLACE));

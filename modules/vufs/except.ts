@@ -25,6 +25,9 @@ export class Except implements FileTree {
   find(path: string, stat: Buffer): Place | number {
     return this.#tree.find(path, stat);
   }
+  prepare(path: string): Promise<void> | undefined {
+    return this.#tree.prepare?.(path);
+  }
   change<T>(path: string, act: (place: Place) => T, truncate?: boolean): T {
     return this.#tree.change(path, act, truncate);
   }

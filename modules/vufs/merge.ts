@@ -1,5 +1,7 @@
 /** Two trees as one: names of the upper one hide those of the lower, directories that both have are merged. */
 import { ERRNO, Errno } from '../../runtime/errno.ts';
+import { BindTree } from '../../runtime/files/bind.ts';
+import { MIRROR, native, type TreeMirror } from '../../runtime/native.ts';
 import { directoryOf, entriesOf, isDirectory, STAT_SIZE } from '../../runtime/files/place.ts';
 import type { DirectoryEntry, FileTree, Place } from '../../runtime/vm/mounts.ts';
 
@@ -30,11 +32,16 @@ export class MergeTree implements FileTree {
   readonly #lower: FileTree;
   readonly layers: FileTree['layers'] = [];
   readonly readOnly: boolean;
+  readonly mirror: TreeMirror | undefined;
 
   constructor(upper: FileTree, lower: FileTree, readOnly: boolean) {
     this.#upper = upper;
     this.#lower = lower;
     this.readOnly = readOnly;
+    this.mirror =
+      upper instanceof BindTree && lower instanceof BindTree
+        ? new (native().TreeMirror)(MIRROR.merge, upper.layer, lower.layer)
+        : undefined;
   }
 
   find(path: string, stat: Buffer): Place | number {

@@ -17,7 +17,7 @@ import {
   O_DIRECTORY,
   STAT_SIZE,
 } from '../../runtime/files/place.ts';
-import { native } from '../../runtime/native.ts';
+import { native, type TreeMirror } from '../../runtime/native.ts';
 import { SYS } from '../../runtime/syscalls/table.ts';
 
 /** The folder of the upper directory for what is not a file of it. */
@@ -43,12 +43,14 @@ export class Whiteouts {
   /** By directory. */
   readonly #names = new Map<string, Set<string>>();
   readonly #links = new Set<string>();
+  readonly #mirror: TreeMirror | undefined;
   #lock = -1;
   #serial = 0;
 
-  /** Reads what is kept in the upper directory `layer`. EBUSY while another mount uses it. */
-  constructor(layer: Layer, readOnly: boolean) {
+  /** Reads what is kept in the upper directory `layer`; `mirror` is told all of it. EBUSY while another mount uses it. */
+  constructor(layer: Layer, readOnly: boolean, mirror?: TreeMirror) {
     this.#layer = layer;
+    this.#mirror = mirror;
     if (readOnly && native().look(layer.fd, PRIVATE, scratch) < 0) return;
     for (const path of [PRIVATE, WORK, LINKS]) this.#makeDirectory(path);
     this.#lock = check(native().openBeneath(layer.fd, PRIVATE, O_DIRECTORY, 0));
@@ -57,7 +59,7 @@ export class Whiteouts {
       throw new Errno('EBUSY', 'the directory takes the changes of another mount');
     }
     for (const [name] of entriesOf({ layer, path: WORK })) removeAll(layer, join(WORK, name));
-    for (const [name] of entriesOf({ layer, path: LINKS })) this.#links.add(name);
+    for (const [name] of entriesOf({ layer, path: LINKS })) this.#addLink(name);
     this.#load('');
   }
 
@@ -119,7 +121,12 @@ export class Whiteouts {
         check(native().syscall(SYS.linkat, fromDir, from, toDir, to, 0)),
       ),
     );
+    this.#addLink(key);
+  }
+
+  #addLink(key: string): void {
     this.#links.add(key);
+    this.#mirror?.hasCopiedLinks();
   }
 
   #write(path: string): void {
@@ -168,6 +175,7 @@ export class Whiteouts {
 
   #remember(path: string): void {
     this.#paths.add(path);
+    this.#mirror?.hide(path);
     const directory = directoryOf(path);
     const names = this.#names.get(directory) ?? new Set();
     this.#names.set(directory, names.add(nameOf(path)));
@@ -175,6 +183,7 @@ export class Whiteouts {
 
   #forget(path: string): void {
     this.#paths.delete(path);
+    this.#mirror?.show(path);
     const names = this.#names.get(directoryOf(path));
     names?.delete(nameOf(path));
     if (names?.size === 0) this.#names.delete(directoryOf(path));

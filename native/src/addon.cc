@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "door.h"
+#include "fast_tree.h"
 #include "files.h"
 #include "fuse_front.h"
 #ifdef UMVU_LWIP
@@ -12,6 +13,7 @@
 #include "notify.h"
 #include "park.h"
 #include "path.h"
+#include "path_front.h"
 #include "rewrite.h"
 #include "socket.h"
 #include "watcher.h"
@@ -34,6 +36,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   init_lwip(env, exports, pump);
 #endif
   init_path(env, exports);
+  init_fast_tree(env, exports);
+  init_path_front(env, exports);
   return exports;
 }
 

@@ -13,9 +13,23 @@
 #include <string>
 
 namespace umvu {
+
+int OpenBeneath(int directory, const char* path, uint64_t flags, uint64_t mode) {
+  constexpr uint64_t kResolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  open_how how{};
+  how.flags = flags | O_CLOEXEC;
+  how.mode = mode;
+  how.resolve = kResolve;
+  for (int tries = 0;; tries++) {
+    const long fd = syscall(SYS_openat2, directory, path, &how, sizeof how);
+    if (fd >= 0) return static_cast<int>(fd);
+    // A rename elsewhere disturbed the lookup.
+    if (errno != EAGAIN || tries > 100) return -errno;
+  }
+}
+
 namespace {
 
-constexpr uint64_t kResolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 // struct linux_dirent64 up to its name, see getdents64(2).
 constexpr size_t kEntryType = 18;
 constexpr size_t kEntryName = 19;
@@ -38,19 +52,6 @@ class PathText {
   char small_[512];
   std::string large_;
 };
-
-int OpenBeneath(int directory, const char* path, uint64_t flags, uint64_t mode) {
-  open_how how{};
-  how.flags = flags | O_CLOEXEC;
-  how.mode = mode;
-  how.resolve = kResolve;
-  for (int tries = 0;; tries++) {
-    const long fd = syscall(SYS_openat2, directory, path, &how, sizeof how);
-    if (fd >= 0) return static_cast<int>(fd);
-    // A rename elsewhere disturbed the lookup.
-    if (errno != EAGAIN || tries > 100) return -errno;
-  }
-}
 
 // look(dirfd, path, stat): fills struct stat of the object at `path`, itself if it is a link; "" is the directory.
 Napi::Value Look(const Napi::CallbackInfo& info) {

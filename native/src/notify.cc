@@ -16,6 +16,7 @@
 #include <cstring>
 #include <memory>
 
+#include "path_front.h"
 #include "poller.h"
 #include "signals_blocked.h"
 
@@ -27,10 +28,6 @@
 namespace umvu {
 namespace {
 
-// Results of the JavaScript callback that are not values; see runtime/native.ts.
-constexpr int64_t kPass = -65536;
-constexpr int64_t kAnswered = -65537;
-constexpr int64_t kPending = -65538;
 // Notifications taken per wake-up before other events of the loop get their turn.
 constexpr int kBatch = 64;
 // One of so many wake-ups looks whether a second notification waits, while there is none as a rule.
@@ -61,6 +58,8 @@ class Listener : public Napi::ObjectWrap<Listener> {
     slot_ref_ = Napi::Persistent(slot);
     on_call_ = Napi::Persistent(info[2].As<Napi::Function>());
     on_end_ = Napi::Persistent(info[3].As<Napi::Function>());
+    front_ = PathFront::Of(info[4]);
+    if (front_ != nullptr) front_ref_ = Napi::Persistent(info[4].As<Napi::Object>());
     // Worth ten times in latency where the kernel has it; not an error where it has not.
     ioctl(fd_, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
     poller_ = std::make_unique<Poller>(env, fd_, [this] { Readable(); });
@@ -112,6 +111,12 @@ class Listener : public Napi::ObjectWrap<Listener> {
   bool Dispatch(Napi::Env env) {
     const auto* n = reinterpret_cast<const seccomp_notif*>(notification_);
     const uint64_t id = n->id;
+    if (front_ != nullptr) {
+      if (const auto answer = front_->Answer(fd_, *n)) {
+        if (*answer != kAnswered) Answer(id, *answer);
+        return false;
+      }
+    }
     slot_[0] = static_cast<uint32_t>(id);
     slot_[1] = static_cast<uint32_t>(id >> 32);
     slot_[2] = n->pid;
@@ -214,6 +219,9 @@ class Listener : public Napi::ObjectWrap<Listener> {
   unsigned wakeups_ = 0;
   uint32_t* slot_ = nullptr;
   Napi::Reference<Napi::Uint32Array> slot_ref_;
+  // Asked before JavaScript is.
+  PathFront* front_ = nullptr;
+  Napi::ObjectReference front_ref_;
   Napi::FunctionReference on_call_;
   Napi::FunctionReference on_end_;
   std::unique_ptr<Poller> poller_;

@@ -11,27 +11,14 @@
 #include <string>
 #include <vector>
 
-#include "path_claims.h"
+#include "byte_string.h"
+#include "guest_memory.h"
 #include "path_resolver.h"
+#include "view_paths.h"
 
 namespace umvu {
-namespace {
 
-// Bits of the last argument of resolve, see PATH_FLAGS in runtime/native.ts.
-constexpr uint32_t kNoFollow = 1;
-constexpr uint32_t kOwnRoot = 2;
-
-std::string ByteString(const Napi::Value& value) {
-  size_t length = 0;
-  napi_get_value_string_latin1(value.Env(), value, nullptr, 0, &length);
-  std::string text(length + 1, '\0');
-  napi_get_value_string_latin1(value.Env(), value, text.data(), length + 1, &length);
-  text.resize(length);
-  return text;
-}
-
-// Reads a path of at most PATH_MAX - 1 bytes into `buffer`. Steps end at page borders, because a
-// string may end just before an unmapped page. The length, or -1.
+// Steps end at page borders, because a string may end just before an unmapped page.
 ssize_t ReadPath(pid_t tid, uint64_t address, char (&buffer)[PATH_MAX]) {
   constexpr uint64_t kPage = 4096;
   constexpr uint64_t kFirst = 256;  // takes most paths in one go
@@ -51,6 +38,12 @@ ssize_t ReadPath(pid_t tid, uint64_t address, char (&buffer)[PATH_MAX]) {
   return -1;
 }
 
+namespace {
+
+// Bits of the last argument of resolve, see PATH_FLAGS in runtime/native.ts.
+constexpr uint32_t kNoFollow = 1;
+constexpr uint32_t kOwnRoot = 2;
+
 class PathTable : public Napi::ObjectWrap<PathTable> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -58,16 +51,31 @@ class PathTable : public Napi::ObjectWrap<PathTable> {
   }
 
   explicit PathTable(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PathTable>(info) {
+    Value().TypeTag(&kTag);
+    auto made = std::make_shared<ViewPaths>();
     auto prefixes = info[0].As<Napi::Array>();
-    for (uint32_t i = 0; i < prefixes.Length(); i++) claims_.Add(ByteString(prefixes.Get(i)));
-    if (!info[1].IsArray()) return;
-    auto origins = info[1].As<Napi::Array>();
-    for (uint32_t i = 0; i + 1 < origins.Length(); i += 2) {
-      origins_.push_back({ByteString(origins.Get(i)), ByteString(origins.Get(i + 1))});
-    }
+    for (uint32_t i = 0; i < prefixes.Length(); i++) made->claims.Add(ByteString(prefixes.Get(i)));
+    ForPairs(info[1], [&](const Napi::Value& real, const Napi::Value& seen) {
+      made->origins.push_back({ByteString(real), ByteString(seen)});
+    });
+    ForPairs(info[2], [&](const Napi::Value& target, const Napi::Value& mirror) {
+      if (auto tree = FastTreeOf(mirror)) made->trees.emplace(ByteString(target), std::move(tree));
+    });
+    paths = std::move(made);
   }
 
+  static constexpr napi_type_tag kTag = {0x756d767550617468, 0x5461626c65000001};
+  std::shared_ptr<const ViewPaths> paths;
+
  private:
+  // Takes what an array has two by two.
+  template <typename Take>
+  static void ForPairs(const Napi::Value& value, Take take) {
+    if (!value.IsArray()) return;
+    auto array = value.As<Napi::Array>();
+    for (uint32_t i = 0; i + 1 < array.Length(); i += 2) take(array.Get(i), array.Get(i + 1));
+  }
+
   Napi::Value Resolve(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     const auto flags = info[4].As<Napi::Number>().Uint32Value();
@@ -85,19 +93,21 @@ class PathTable : public Napi::ObjectWrap<PathTable> {
       if (length < 0) return env.Undefined();
       path = std::string_view(buffer, static_cast<size_t>(length));
     }
-    PathResolver resolver(claims_, origins_, caller, (flags & kNoFollow) == 0);
+    PathResolver resolver(paths->claims, paths->origins, caller, (flags & kNoFollow) == 0);
     const auto found = resolver.Resolve(info[2].As<Napi::Number>().Int32Value(), path);
     if (!found) return env.Undefined();
     napi_value text = nullptr;
     napi_create_string_latin1(env, found->data(), found->size(), &text);
     return Napi::Value(env, text);
   }
-
-  PathClaims claims_;
-  std::vector<PathResolver::Origin> origins_;
 };
 
 }  // namespace
+
+std::shared_ptr<const ViewPaths> ViewPathsOf(const Napi::Value& table) {
+  if (!table.IsObject() || !table.As<Napi::Object>().CheckTypeTag(&PathTable::kTag)) return nullptr;
+  return PathTable::Unwrap(table.As<Napi::Object>())->paths;
+}
 
 void init_path(Napi::Env env, Napi::Object exports) {
   exports.Set("PathTable", PathTable::Define(env));

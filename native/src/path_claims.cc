@@ -20,6 +20,26 @@ PathClaims::Position PathClaims::Find(std::string_view path) const {
   return position;
 }
 
+PathClaims::Depth PathClaims::Measure(std::string_view path) const {
+  Depth depth;
+  const Node* node = &root_;
+  for (size_t at = 0;;) {
+    if (node->claimed) {
+      depth.more = depth.more || depth.claimed != std::string_view::npos;
+      depth.claimed = std::min(depth.claimed, at);
+    }
+    if (at + 1 >= path.size()) break;
+    const size_t end = std::min(path.find('/', at + 1), path.size());
+    depth.more = depth.more || node->children.contains(std::string_view("*"));
+    const auto child = node->children.find(path.substr(at + 1, end - at - 1));
+    if (child == node->children.end()) return depth;
+    node = child->second.get();
+    at = end;
+  }
+  depth.below = !node->children.empty();
+  return depth;
+}
+
 // `at` is the length of the part of `path` that led to `node`. Two branches are followed where both
 // a name and
 // "*" fit; the shorter claim wins, because a walk meets it first.

@@ -50,7 +50,20 @@ class PathClaims {
     bool IsClaimed() const { return claimed != std::string_view::npos; }
   };
 
+  // How a canonical path lies to the claims, looked at to its end.
+  struct Depth {
+    // Length of the shortest leading part of the path that is claimed; npos when none is.
+    size_t claimed = std::string_view::npos;
+    // Another claim lies further down on the path, or a component "*" may take part in it.
+    bool more = false;
+    // There are claims below the end of the path.
+    bool below = false;
+  };
+
   void Add(std::string_view prefix);
+  bool Empty() const { return !root_.claimed && root_.children.empty(); }
+  // `path` as for Find.
+  Depth Measure(std::string_view path) const;
   // `path` begins with a slash and is normalised, except that "/" may also be written "".
   Position Find(std::string_view path) const;
 

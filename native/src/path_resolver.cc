@@ -37,7 +37,11 @@ std::optional<std::string> PathResolver::Resolve(int dirfd, std::string_view pat
   // An empty path is either an error or means the descriptor itself, which is a real one.
   if (path.empty() || (caller_.own_root && !EnterRoot())) return std::nullopt;
   std::string base;
-  if (path[0] != '/' && !StartAt(dirfd, base)) return std::nullopt;
+  if (path[0] != '/' && !StartFrom(base = LinkOf(dirfd))) return std::nullopt;
+  return ResolveFrom(std::move(base), path);
+}
+
+std::optional<std::string> PathResolver::ResolveFrom(std::string base, std::string_view path) {
   switch (TryDirectly(base, path)) {
     case Verdict::kPass:
       return std::nullopt;
@@ -60,17 +64,17 @@ bool PathResolver::EnterRoot() {
   return true;
 }
 
-// The directory that a relative path starts from, below the caller's root.
-bool PathResolver::StartAt(int dirfd, std::string& base) const {
-  if (dirfd == AT_FDCWD) {
-    base = ProcLink(caller_.tid, "cwd");
-  } else {
-    char name[32];
-    std::snprintf(name, sizeof name, "fd/%d", dirfd);
-    base = ProcLink(caller_.tid, name);
-  }
+std::string PathResolver::LinkOf(int fd) const {
+  if (fd == AT_FDCWD) return ProcLink(caller_.tid, "cwd");
+  char name[32];
+  std::snprintf(name, sizeof name, "fd/%d", fd);
+  return ProcLink(caller_.tid, name);
+}
+
+bool PathResolver::StartFrom(std::string& base) const {
   if (base.empty() || base[0] != '/') return false;
-  if (!Translate(base) && !StripRoot(base)) return false;
+  Translate(base);
+  if (!StripRoot(base)) return false;
   if (base == "/") base.clear();
   return true;
 }
@@ -83,16 +87,23 @@ bool PathResolver::StripRoot(std::string& path) const {
   return true;
 }
 
-// Gives the path of a directory in a layer the form that it has in the view.
-bool PathResolver::Translate(std::string& path) const {
+const PathResolver::Origin* PathResolver::OriginOf(std::string_view real) const {
   for (const Origin& origin : origins_) {
-    if (path.compare(0, origin.real.size(), origin.real) != 0) continue;
-    if (path.size() > origin.real.size() && path[origin.real.size()] != '/') continue;
-    path.replace(0, origin.real.size(), origin.seen == "/" ? "" : origin.seen);
-    if (path.empty()) path.assign(1, '/');
-    return true;
+    if (!real.starts_with(origin.real)) continue;
+    if (real.size() == origin.real.size() || real[origin.real.size()] == '/') return &origin;
   }
-  return false;
+  return nullptr;
+}
+
+std::string PathResolver::Seen(const Origin& origin, const std::string& real) {
+  std::string path = (origin.seen == "/" ? "" : origin.seen) + real.substr(origin.real.size());
+  if (path.empty()) path.assign(1, '/');
+  return path;
+}
+
+// Gives the path of a directory in a layer the form that it has in the view.
+void PathResolver::Translate(std::string& path) const {
+  if (const Origin* origin = OriginOf(path); origin != nullptr) path = Seen(*origin, path);
 }
 
 PathClaims::Position PathResolver::Find(const std::string& path) const {

@@ -46,14 +46,25 @@ class PathResolver {
   // path of what is claimed, and where the path goes on from there, a NUL and the rest: "/claimed"
   // or "/claimed\0/a/../b/".
   std::optional<std::string> Resolve(int dirfd, std::string_view path);
+  // As Resolve, of a path that starts from the canonical path `base` of the view ("" is the root).
+  std::optional<std::string> ResolveFrom(std::string base, std::string_view path);
+
+  // Makes of a directory as procfs calls it the canonical path, below the caller's root ("" for that), that a
+  // relative path starts from. False where it is none.
+  bool StartFrom(std::string& base) const;
+  // What procfs calls a descriptor of the caller, or its working directory (AT_FDCWD); empty on failure.
+  std::string LinkOf(int fd) const;
+  // The directory of a layer that `real` lies in; null for the host's.
+  const Origin* OriginOf(std::string_view real) const;
+  // The path that the view has for `real`, which lies in `origin`.
+  static std::string Seen(const Origin& origin, const std::string& real);
 
  private:
   enum class Verdict { kPass, kClaimed, kWalk };
 
   bool EnterRoot();
-  bool StartAt(int dirfd, std::string& base) const;
   bool StripRoot(std::string& path) const;
-  bool Translate(std::string& path) const;
+  void Translate(std::string& path) const;
 
   // As openat2(2) with O_PATH below the caller's root. Asks no server: -EREMOTE where it would have to.
   int Open(const std::string& path, uint64_t flags, uint64_t resolve);

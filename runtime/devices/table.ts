@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { native } from '../native.ts';
 import { SYS } from '../syscalls/table.ts';
+import { viewsChanged } from '../vm/epoch.ts';
 import type { Process } from '../vm/process.ts';
 import type { Vm } from '../vm/vm.ts';
 import type { OpenFile } from './define.ts';
@@ -28,12 +29,14 @@ export class DeviceTable {
   /** Says what the object behind `fd` carries. Its identity, for remove(). */
   add(fd: number, carried: Carried): string {
     const identity = identityOf(fd) ?? '';
+    if (this.empty) viewsChanged();
     this.#carried.set(identity, carried);
     return identity;
   }
 
   remove(identity: string): void {
     this.#carried.delete(identity);
+    if (this.empty) viewsChanged();
   }
 
   /** Identities of all objects that carry a device. */

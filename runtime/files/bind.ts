@@ -1,6 +1,6 @@
 /** A tree that is one real tree, seen at another place. */
 import { check, Errno } from '../errno.ts';
-import { native } from '../native.ts';
+import { MIRROR, native, type TreeMirror } from '../native.ts';
 import { SYS } from '../syscalls/table.ts';
 import type { DirectoryEntry, FileTree, Place } from '../vm/mounts.ts';
 import type { Layer } from './layer.ts';
@@ -14,11 +14,13 @@ export class BindTree implements FileTree {
   readonly readOnly: boolean;
   readonly layer: Layer;
   readonly version = 0;
+  readonly mirror: TreeMirror;
 
   constructor(layer: Layer, readOnly: boolean) {
     this.layer = layer;
     this.layers = [layer];
     this.readOnly = readOnly;
+    this.mirror = new (native().TreeMirror)(MIRROR.bind, layer);
   }
 
   find(path: string, stat: Buffer): Place | number {

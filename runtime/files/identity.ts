@@ -11,7 +11,7 @@ const identityOf = ({ process, vm }: Call): Identity | undefined => process.iden
 
 /** Runs `work` with the file identity of the caller. */
 export function asCaller<T>(call: Call, work: () => T): T {
-  if (call.vm.uid !== 0) return work();
+  if (call.vm.uid !== 0 || current) return work();
   const who = identityOf(call);
   if (!who || (who.uid === 0 && who.gid === 0)) return work();
   become(who);

@@ -29,6 +29,10 @@ export class SubTree implements FileTree {
     return this.#tree.find(this.#at(path), stat);
   }
 
+  prepare(path: string): Promise<void> | undefined {
+    return this.readOnly ? undefined : this.#tree.prepare?.(this.#at(path));
+  }
+
   change<T>(path: string, act: (place: Place) => T, truncate?: boolean): T {
     this.#requireWritable();
     return this.#tree.change(this.#at(path), act, truncate);

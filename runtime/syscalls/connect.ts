@@ -6,13 +6,14 @@
 import { check, ERRNO, Errno } from '../errno.ts';
 import { asCaller, withUmask } from '../files/identity.ts';
 import { closeFd } from '../files/layer.ts';
-import { withPath } from '../files/place.ts';
+import { STAT_SIZE, withPath } from '../files/place.ts';
 import { AF } from '../ioth/stack.ts';
 import { native } from '../native.ts';
 import type { Call } from '../vm/call.ts';
 import type { Place } from '../vm/mounts.ts';
 import { PASS, type Answer } from './outcome.ts';
 import type { Handler } from './handler.ts';
+import { isGuarded } from './path/compiled.ts';
 import { AT_FDCWD, resolve, type LinkUse, type TreeTarget } from './path/resolve.ts';
 import { requireParent } from './path/tree-names.ts';
 import { SYS } from './table.ts';
@@ -26,8 +27,11 @@ const O_NONBLOCK = 0o4000;
 /** How often a connection is tried again whose listener has no room, in ms. */
 const RETRY_MS = 10;
 
-/** The target of the AF_UNIX address that is the second argument; undefined where the kernel is to do the call. */
-function targetOf(call: Call, links: LinkUse): TreeTarget | undefined {
+/**
+ * The target of the AF_UNIX address that is the second argument; undefined where the kernel is to do the call. With
+ * `host` there is one also where the view has nothing.
+ */
+function targetOf(call: Call, links: LinkUse, host = false): TreeTarget | undefined {
   const length = Math.min(call.int(2) >>> 0, SOCKADDR_UN_SIZE);
   // Without a path there is nothing to decide: abstract names and other families go on natively.
   if (length <= PATH_OFFSET) return undefined;
@@ -35,7 +39,7 @@ function targetOf(call: Call, links: LinkUse): TreeTarget | undefined {
   if (address.readUInt16LE(0) !== AF.UNIX || address[PATH_OFFSET] === 0) return undefined;
   const end = address.indexOf(0, PATH_OFFSET);
   const path = address.toString('latin1', PATH_OFFSET, end < 0 ? length : end);
-  const target = resolve(call, AT_FDCWD, path, links);
+  const target = resolve(call, AT_FDCWD, path, links, host);
   if (target?.claim.kind === 'deny') throw new Errno(target.claim.errno);
   return target?.claim.kind === 'tree' ? (target as TreeTarget) : undefined;
 }
@@ -101,7 +105,8 @@ async function keepTrying(call: Call, socket: number, place: Place): Promise<num
 
 /** The socket's file is made in the tree. The socket itself knows its address by the name that the host has for it. */
 const bind: Handler = (call): Answer => {
-  const target = targetOf(call, 'name');
+  // The kernel would read the path again and make a file there: see path/guard.ts.
+  const target = targetOf(call, 'name', isGuarded(call.process.view));
   if (!target) return PASS;
   if (target.place) throw new Errno('EADDRINUSE');
   requireParent(target);
@@ -120,7 +125,12 @@ function bindAt(socket: number, place: Place): number {
     const address = addressOf(path);
     return check(native().syscall(SYS.bind, socket, address, address.length));
   };
-  return name.length < SOCKADDR_UN_SIZE - PATH_OFFSET ? bindTo(name) : withPath(place, bindTo);
+  if (name.length >= SOCKADDR_UN_SIZE - PATH_OFFSET) return withPath(place, bindTo);
+  const result = bindTo(name);
+  // A link that has been put into the way in this moment has led elsewhere.
+  if (native().look(place.layer.fd, place.path, Buffer.alloc(STAT_SIZE)) >= 0) return result;
+  native().syscall(SYS.unlink, name);
+  throw new Errno('ENOENT');
 }
 
 export const connectHandlers = { connect } as const;

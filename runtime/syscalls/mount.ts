@@ -5,6 +5,7 @@ import type { Call } from '../vm/call.ts';
 import { absolutePath, mountPoint } from '../vm/paths.ts';
 import type { Handler } from './handler.ts';
 import { PASS, type Answer, type Outcome } from './outcome.ts';
+import { isGuarded } from './path/compiled.ts';
 import { kernelMounts } from './path/index.ts';
 
 /** Longest text of `-o`: the kernel takes a page. */
@@ -17,6 +18,7 @@ const UMOUNT_NOFOLLOW = 8;
 const MS_REMOUNT = 0x20;
 const MS_BIND = 0x1000;
 const MS_MOVE = 0x2000;
+const COPIES = MS_BIND | MS_REMOUNT;
 const MS_SHARED_KINDS = 0x1e0000;
 
 /** Runs an operation on the view; its reason for failing is kept for VU_ERROR. */
@@ -35,6 +37,9 @@ const mount: Handler = (call) => {
   call.process.lastError = '';
   // A type beside MS_BIND or MS_MOVE is not for the kernel, which ignores it: the words are options of our types.
   const type = call.arg(2) === 0 ? '' : call.readString(call.arg(2), 255);
+  // A copy of a mount would show protected files at paths that the view knows nothing of.
+  if (isGuarded(call.process.view) && (type === 'overlay' || (type === '' && (flags & COPIES) === MS_BIND)))
+    throw new Errno('EPERM');
   const ours = type !== '' && call.vm.modules.forType(type) !== undefined;
   if (type === '' || flags & (MS_REMOUNT | MS_SHARED_KINDS) || (!ours && flags & (MS_BIND | MS_MOVE))) {
     kernelMounts(call);

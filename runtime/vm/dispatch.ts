@@ -5,6 +5,7 @@ import type { Handler } from '../syscalls/handler.ts';
 import { Injection, PASS, Rewriting, type Outcome } from '../syscalls/outcome.ts';
 import { byNumber, SYS, type SyscallSpec } from '../syscalls/table.ts';
 import { Call } from './call.ts';
+import { Front } from './front.ts';
 import { Parking } from './parking.ts';
 import { Rewrites } from './rewrite.ts';
 import type { Vm } from './vm.ts';
@@ -30,14 +31,16 @@ export interface Tracer {
 export class Dispatcher {
   readonly #vm: Vm;
   readonly #handlers: (Handler | undefined)[] = [];
-  /** By system call number. */
-  readonly stats = new Map<number, CallStats>();
+  /** By system call number, those that handlers were asked for. */
+  readonly #stats = new Map<number, CallStats>();
   /** Calls whose handlers have not settled. */
   readonly #pending = new Set<Call>();
   readonly #parking = new Parking();
   readonly #rewrites = new Rewrites();
   readonly #measure: boolean;
   readonly #tracer: Tracer | undefined;
+  /** Answers what needs no handler; not where every call is to be seen. */
+  readonly #front: Front | undefined;
 
   constructor(
     vm: Vm,
@@ -47,9 +50,12 @@ export class Dispatcher {
     this.#vm = vm;
     this.#measure = options.measure;
     this.#tracer = options.tracer;
+    const fast = handlers.openat !== undefined && !options.tracer;
+    this.#front = fast ? new Front(options.measure) : undefined;
     for (const [name, handler] of Object.entries(handlers)) {
       this.#handlers[SYS[name as keyof typeof SYS]] = handler;
-      if (handler) this.stats.set(SYS[name as keyof typeof SYS], { calls: 0, passed: 0, failed: 0, time: 0 });
+      if (handler)
+        this.#stats.set(SYS[name as keyof typeof SYS], { calls: 0, passed: 0, failed: 0, time: 0 });
     }
   }
 
@@ -62,8 +68,23 @@ export class Dispatcher {
       slot,
       () => this.#handle(listener, slot, ids),
       ended,
+      this.#front?.native,
     );
     return listener;
+  }
+
+  /** What happened to the calls so far, by system call number. */
+  stats(): Map<number, CallStats> {
+    const all = new Map([...this.#stats].map(([nr, stats]) => [nr, { ...stats }]));
+    for (const { nr, calls, passed, failed, time } of this.#front?.counts() ?? []) {
+      const stats = all.get(nr);
+      if (!stats) continue;
+      stats.calls += calls;
+      stats.passed += passed;
+      stats.failed += failed;
+      stats.time += time;
+    }
+    return all;
   }
 
   /** Handles the notification in `slot`; the result is what runtime/native.ts says of callbacks. */
@@ -81,7 +102,7 @@ export class Dispatcher {
     const call = new Call(this.#vm, listener, ids[0]!, tid, spec, caller, words(slot));
     const repeated = this.#parking.repeated(call);
     if (repeated !== undefined) return repeated;
-    const stats = this.stats.get(nr)!;
+    const stats = this.#stats.get(nr)!;
     stats.calls++;
     const trace = this.#tracer?.enter(call);
     let answer: ReturnType<Handler>;
@@ -94,6 +115,8 @@ export class Dispatcher {
       answer instanceof Promise
         ? this.#wait(call, answer, stats, trace)
         : this.#now(call, answer, stats, trace);
+    if (result === NATIVE_PENDING) this.#front?.leave(caller);
+    else this.#front?.enter(call);
     if (this.#measure) stats.time += Number(process.hrtime.bigint() - started);
     return result;
   }
@@ -159,6 +182,7 @@ export class Dispatcher {
 
   /** Gives up the blocked calls of a process that has ended. */
   abandon(pid: number): void {
+    this.#front?.native.leave(pid);
     for (const call of this.#pending) if (call.process.pid === pid) call.abort(new Errno('ESRCH'));
     this.#parking.abandon(pid);
   }

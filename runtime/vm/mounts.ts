@@ -1,4 +1,5 @@
 import type { Layer } from '../files/layer.ts';
+import type { TreeMirror } from '../native.ts';
 import type { Stack } from '../ioth/stack.ts';
 import type { Process } from './process.ts';
 
@@ -78,6 +79,11 @@ export interface FileTree {
    * a symbolic link lies on the way, so that the path has to be followed name by name.
    */
   find(path: string, stat: Buffer): Place | number;
+  /**
+   * Does beforehand what takes long in {@link change} of `path`, without holding up anybody else; undefined where
+   * that is nothing. Rejects with Errno.
+   */
+  prepare?(path: string): Promise<void> | undefined;
   /** Lets `act` change the existing object at `path` where it may be changed. `truncate`: its content is not needed. */
   change<T>(path: string, act: (place: Place) => T, truncate?: boolean): T;
   /** Lets `act` make something new at `path`, where nothing is. */
@@ -92,6 +98,8 @@ export interface FileTree {
   list(path: string): DirectoryEntry[] | undefined;
   /** Another number when `list` may have become another; without it, nothing is remembered of answers. */
   readonly version?: number;
+  /** What the addon knows of the tree, where that is enough to look at files in it. */
+  readonly mirror?: TreeMirror | undefined;
   /** True where the path is not the tree's: the view below it is seen there (`except=`). */
   excludes?(path: string): boolean;
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Stack } from '../ioth/stack.ts';
+import { viewsChanged } from './epoch.ts';
 import type { Mount } from './mounts.ts';
 import { DEFAULT_STACK, type View } from './view.ts';
 
@@ -76,8 +77,15 @@ export class Process implements Inherited {
     return identity;
   }
 
+  /** The identity, where it is remembered: then it stays what it is until {@link identityChanges}. */
+  settledIdentity(): Identity | undefined {
+    this.identity(true);
+    return this.#identity;
+  }
+
   /** The process is about to change its user, groups or umask. */
   identityChanges(): void {
+    viewsChanged();
     this.#identity = undefined;
     this.#changing = performance.now() + CHANGE_MS;
   }

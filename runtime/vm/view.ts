@@ -1,3 +1,4 @@
+import { viewsChanged } from './epoch.ts';
 import { MountTable, type Mount, type PathRule } from './mounts.ts';
 
 /** Default place of the stack that processes use when they chose none (IOTH-FACTS §13). */
@@ -66,5 +67,6 @@ export class View {
 
   #changed(): void {
     this.#prefixes = undefined;
+    viewsChanged();
   }
 }

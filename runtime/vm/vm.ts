@@ -2,6 +2,7 @@ import { Errno } from '../errno.ts';
 import { Mounter } from '../files/mounter.ts';
 import type { IothHost } from '../ioth/host.ts';
 import { guestBinDir, type Listener, type NativeCapture } from '../native.ts';
+import { viewsChanged } from './epoch.ts';
 import type { MountRequest } from '../modules/define.ts';
 import { splitOptions } from '../modules/options.ts';
 import { checkMount } from '../modules/results.ts';
@@ -225,6 +226,7 @@ export class Vm {
     const view = new View(before.name, before, caller.credentials()?.uid);
     this.#views.add(view);
     caller.view = view;
+    viewsChanged();
     caller.special = true;
     this.#giveUp(before);
     return view;
@@ -293,7 +295,7 @@ export class Vm {
 
   stats(): VmStats {
     const calls: Record<string, CallStats> = {};
-    for (const [nr, stats] of this.#dispatcher.stats)
+    for (const [nr, stats] of this.#dispatcher.stats())
       if (stats.calls > 0) calls[byNumber.get(nr)?.name ?? String(nr)] = stats;
     return { calls, processes: [...this.processes.all()].length };
   }

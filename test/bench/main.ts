@@ -9,6 +9,7 @@ import { printFigures, type Figure } from './figure.ts';
 import { ioth } from './ioth.ts';
 import { stacks, start } from './lifetime.ts';
 import { lwip } from './lwip.ts';
+import { paths, PATHS } from './paths.ts';
 import { Surroundings } from './surroundings.ts';
 
 const BENCHMARKS: Record<string, (at: Surroundings) => Promise<Figure[]>> = {
@@ -19,12 +20,18 @@ const BENCHMARKS: Record<string, (at: Surroundings) => Promise<Figure[]>> = {
   bulk,
   ioth,
   lwip,
+  paths,
 };
 
+/** Parts of `paths`, measured alone only where they are asked for. */
+const PARTS: typeof BENCHMARKS = PATHS;
+
 const chosen = process.argv.slice(2);
-const unknown = chosen.find((name) => !Object.hasOwn(BENCHMARKS, name));
+const unknown = chosen.find((name) => !Object.hasOwn({ ...BENCHMARKS, ...PARTS }, name));
 if (unknown !== undefined) {
-  console.error(`bench: no benchmark «${unknown}»: there are ${Object.keys(BENCHMARKS).join(', ')}`);
+  console.error(
+    `bench: no benchmark «${unknown}»: there are ${Object.keys({ ...BENCHMARKS, ...PARTS }).join(', ')}`,
+  );
   process.exit(2);
 }
 
@@ -37,7 +44,7 @@ try {
   );
   let first = true;
   for (const name of chosen.length > 0 ? chosen : Object.keys(BENCHMARKS)) {
-    printFigures(await BENCHMARKS[name]!(at), first);
+    printFigures(await (BENCHMARKS[name] ?? PARTS[name])!(at), first);
     first = false;
   }
 } finally {

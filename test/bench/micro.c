@@ -4,6 +4,7 @@
  *   micro [NAME...]           the operations below, in whatever surroundings it runs
  *   micro filtered [NAME...]  the same under a seccomp filter that allows everything: what the kernel itself
  *                             takes for having a filter
+ *   MICRO_PATH=PATH micro …   stat, open and so on of PATH
  *   micro unotify             round trip of a bare seccomp notification between two C processes: the yardstick
  *                             for everything that a supervisor answers
  *
@@ -24,6 +25,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -36,7 +38,10 @@
 #define SAMPLE_NS 1000000ull
 #define VU_SYSCALL 0x5655
 
-static int fd_null, fd_zero, fd_epoll, fd_tcp;
+static int fd_null, fd_zero, fd_epoll, fd_tcp, fd_file;
+/* What stat and open_close are done to; read_file, write_file and mmap_file write to it. */
+static const char *path = "/usr/bin/env";
+static char block[65536];
 
 static uint64_t now(void)
 {
@@ -57,8 +62,27 @@ static void op_read(void) { char c[64]; if (read(fd_zero, c, sizeof c) != sizeof
 static void op_write(void) { char c[64] = { 0 }; if (write(fd_null, c, sizeof c) != sizeof c) die("write"); }
 static void op_epoll(void) { struct epoll_event e; if (epoll_wait(fd_epoll, &e, 1, 0) < 0) die("epoll_wait"); }
 static void op_vuctl(void) { syscall(VU_SYSCALL, 9999L); }
-static void op_stat(void) { struct stat s; if (stat("/usr/bin/env", &s)) die("stat"); }
-static void op_open(void) { int f = open("/usr/bin/env", O_RDONLY); if (f < 0) die("open"); close(f); }
+static void op_stat(void) { struct stat s; if (stat(path, &s)) die("stat"); }
+static void op_open(void) { int f = open(path, O_RDONLY); if (f < 0) die("open"); close(f); }
+static void prep_file(void)
+{
+	memset(block, 'x', sizeof block);
+	fd_file = open(path, O_RDWR);
+	if (fd_file < 0 || pwrite(fd_file, block, sizeof block, 0) != sizeof block)
+		die(path);
+}
+static void op_pread(void) { if (pread(fd_file, block, sizeof block, 0) != sizeof block) die("pread"); }
+static void op_pwrite(void) { if (pwrite(fd_file, block, sizeof block, 0) != sizeof block) die("pwrite"); }
+static void op_mmap(void)
+{
+	volatile char *m = mmap(NULL, sizeof block, PROT_READ, MAP_SHARED, fd_file, 0);
+
+	if (m == MAP_FAILED)
+		die("mmap");
+	for (size_t i = 0; i < sizeof block; i += 4096)
+		(void)m[i];
+	munmap((void *)m, sizeof block);
+}
 static void op_socket(void) { int s = socket(AF_INET, SOCK_STREAM, 0); if (s < 0) die("socket"); close(s); }
 static void op_ping(void)
 {
@@ -69,7 +93,6 @@ static void op_ping(void)
 }
 static void op_bulk(void)
 {
-	static char block[65536];
 	size_t done = 0;
 
 	while (done < 1 << 20) {
@@ -90,7 +113,6 @@ static void tcp_peer(int echo)
 	if (l < 0 || bind(l, (struct sockaddr *)&a, len) || listen(l, 1) || getsockname(l, (struct sockaddr *)&a, &len))
 		die("listen");
 	if (fork() == 0) {
-		static char block[65536];
 		int s = accept(l, NULL, NULL);
 		ssize_t n;
 
@@ -118,6 +140,8 @@ static const struct op {
 	{ "getpid", op_getpid, NULL }, { "read", op_read, NULL },	{ "write", op_write, NULL },
 	{ "epoll", op_epoll, NULL },   { "vuctl", op_vuctl, NULL },	{ "stat", op_stat, NULL },
 	{ "open_close", op_open, NULL }, { "socket_close", op_socket, NULL },
+	{ "read_file", op_pread, prep_file }, { "write_file", op_pwrite, prep_file },
+	{ "mmap_file", op_mmap, prep_file },
 	{ "tcp_pingpong", op_ping, prep_ping }, { "tcp_bulk_mib", op_bulk, prep_bulk },
 };
 
@@ -227,6 +251,8 @@ int main(int argc, char **argv)
 		allow_all();
 		argc--, argv++;
 	}
+	if (getenv("MICRO_PATH"))
+		path = getenv("MICRO_PATH");
 	fd_null = open("/dev/null", O_WRONLY);
 	fd_zero = open("/dev/zero", O_RDONLY);
 	fd_epoll = epoll_create1(0);

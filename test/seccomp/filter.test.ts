@@ -146,7 +146,6 @@ describe.each(ARCHES)('on %s', (arch) => {
       ['accept4', 1],
       ['newfstatat', 1],
       ['statx', 1],
-      ['utimensat', 1],
     ] as const)('%s: argument %i is not NULL, both halves looked at', (name, index) => {
       const args = (value: bigint) => EVERYTHING.map((other, each) => (each === index ? value : other));
       expect(of(name, ...args(0n))).toBe('allow');

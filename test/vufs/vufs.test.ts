@@ -63,6 +63,27 @@ describe.each<Who>(['root', 'an ordinary user'])('as %s', (who) => {
   });
 });
 
+test(
+  'names are removed while they are listed, of the lower tree and of both',
+  { timeout: 30_000 },
+  async () => {
+    for (let i = 0; i < 2000; i++) fs.writeFileSync(join(work, `b/both/of-the-lower-tree-${i}`), '');
+    const script = `mkdir up; vufs cow up b; python3 - <<'END'
+import os
+def clear():
+  n = 0
+  for entry in os.scandir('b/both'): os.unlink(entry.path); n += 1
+  print(n, os.listdir('b/both'))
+clear()
+for i in range(2000): open('b/both/of-the-upper-tree-%d' % i, 'w').close()
+clear()
+os.rmdir('b/both')
+END
+ls b`;
+    expect(await sh(script)).toBe('2001 []\n2000 []\nfile\nonly\n');
+  },
+);
+
 test('a single file, except=, a mount in a mount, and one over another', async () => {
   expect(
     await sh(

@@ -116,12 +116,13 @@ export function findExecutable(
     return fd < 0 ? undefined : new Executable(fd, false);
   }
   const { claim, slash } = target;
+  // A relative path may start from a directory of a layer, where the kernel finds only what that layer has.
+  const kernels = nameOf(call, dirfd, path.startsWith('/') ? target.path : path);
   if (claim.kind === 'deny') throw new Errno(claim.errno);
-  if (claim.kind === 'tree')
-    return unlessHosts(call, target.path, treeFile(claim.tree, claim.path, noFollow), slash);
+  if (claim.kind === 'tree') return unlessHosts(kernels, treeFile(claim.tree, claim.path, noFollow), slash);
   if (claim.kind === 'redirect') {
     const fd = check(openAt(claim.dirfd, claim.path, noFollow));
-    return unlessHosts(call, target.path, fd, slash);
+    return unlessHosts(kernels, fd, slash);
   }
   if (slash) throw new Errno('ENOTDIR');
   if (typeOf(claim.node.attributes.mode) !== S_IFREG) throw new Errno('EACCES');
@@ -131,17 +132,18 @@ export function findExecutable(
 }
 
 /**
- * What `fd` is, which counts as moved unless the host has the same file at `path` (canonical). A path with a slash at
+ * What `fd` is, which counts as moved unless the kernel finds the same file, by what we call `name`. A path with a slash at
  * its end means a directory.
  */
-function unlessHosts(call: Call, path: string, fd: number, slash: boolean): Executable {
+function unlessHosts(name: string, fd: number, slash: boolean): Executable {
   const file = new Executable(fd, true);
   if (slash && typeOf(file.attributes.mode) !== S_IFDIR) {
     file.close();
     throw new Errno('ENOTDIR');
   }
-  const hosts = hostFile(call, path);
-  if (!hosts) return file;
+  const other = openAt(AT_FDCWD, name, false);
+  if (other < 0) return file;
+  const hosts = new Executable(other, false);
   hosts.close();
   if (!hosts.is(file)) return file;
   file.moved = false;

@@ -1,5 +1,5 @@
 /** What is worked out from the mounts and rules of a view, until they change. */
-import { native, type PathTable } from '../../native.ts';
+import { native, type PathTable, type TreeMirror } from '../../native.ts';
 import type { Claim, Mount, PathRule } from '../../vm/mounts.ts';
 import { below } from '../../vm/mounts.ts';
 import type { Process } from '../../vm/process.ts';
@@ -53,14 +53,25 @@ export function compile(view: View): Compiled {
     table: new PathTable(
       prefixes,
       origins.flatMap(([real, seen]) => [real, seen]),
+      mirrorsOf(view),
     ),
     rules,
     places: [...rules, ...mounts.map(({ target }) => coveringOf(target))],
     origins,
-    guarded: mounts.some(({ tree }) => tree?.readOnly || tree?.layers.some((layer) => layer.readOnly)),
+    guarded: mounts.some(protects),
   };
   compiled.set(view, made);
   return made;
+}
+
+/** Targets of mounts and the mirrors of their trees, where neither another mount nor a rule has the same place. */
+function mirrorsOf(view: View): (string | TreeMirror)[] {
+  const ruled = new Set(view.rules.map(({ prefix }) => prefix));
+  return view.mounts.list().flatMap((mount) => {
+    const { target, tree } = mount;
+    if (!tree?.mirror || tree.excludes || ruled.has(target)) return [];
+    return view.mounts.at(target) === mount ? [target, tree.mirror] : [];
+  });
 }
 
 /** The test whether a path is `prefix` or lies below it; a component `*` of `prefix` stands for any one. */
@@ -72,6 +83,10 @@ export function covering(prefix: string): (path: string) => boolean {
   const pattern = new RegExp(`^${parts.join('/')}(?:/|$)`, 's');
   return (path) => pattern.test(path);
 }
+
+/** Whether a mount protects files from changes: a read-only one, or one over a lower tree. */
+export const protects = ({ tree }: Mount): boolean =>
+  tree !== undefined && (tree.readOnly || tree.layers.some((layer) => layer.readOnly));
 
 /** Whether the view protects files from changes that the host's paths lead to: read-only mounts, lower trees. */
 export const isGuarded = (view: View): boolean => compile(view).guarded;

@@ -13,9 +13,10 @@ import * as act from './acts.ts';
 import { getcwd, getdents64 } from './directory.ts';
 import { openHow } from './how.ts';
 import { isGuarded } from './compiled.ts';
+import { descriptorTarget, guardedTarget, guardHandlers } from './guard.ts';
 import {
   AT_FDCWD,
-  isPseudo,
+  hostDirectory,
   kernelMounts,
   resolve,
   useOwnRoots,
@@ -30,6 +31,7 @@ import { lastDots, linkTree, renameTree, requireParent } from './tree-names.ts';
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_SYMLINK_FOLLOW = 0x400;
+const AT_EMPTY_PATH = 0x1000;
 const IN_DONT_FOLLOW = 0x02000000;
 
 /** How a call names its file. */
@@ -118,27 +120,61 @@ const ROWS = {
   inotify_add_watch: { path: 1, noFollow: (call) => (call.int(2) & IN_DONT_FOLLOW) !== 0, act: act.watch },
 } as const satisfies Partial<Record<SyscallName, Row>>;
 
+const LINK_OR_SELF = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+/** AT_NO_AUTOMOUNT and AT_STATX_SYNC_TYPE mean nothing here. */
+const STAT_FLAGS = LINK_OR_SELF | 0x800 | 0x6000;
+const AT_EACCESS = 0x200;
+const AT_REMOVEDIR = 0x200;
+/** Where calls have their flags, and which ones there are: EINVAL for others. */
+const FLAGS: Partial<Record<SyscallName, readonly [index: number, known: number]>> = {
+  newfstatat: [3, STAT_FLAGS],
+  statx: [2, STAT_FLAGS],
+  faccessat2: [3, LINK_OR_SELF | AT_EACCESS],
+  fchmodat2: [3, LINK_OR_SELF],
+  fchownat: [4, LINK_OR_SELF],
+  utimensat: [3, LINK_OR_SELF],
+  unlinkat: [2, AT_REMOVEDIR],
+  linkat: [4, AT_SYMLINK_FOLLOW | AT_EMPTY_PATH],
+  getxattrat: [2, LINK_OR_SELF],
+  setxattrat: [2, LINK_OR_SELF],
+  listxattrat: [2, LINK_OR_SELF],
+  removexattrat: [2, LINK_OR_SELF],
+};
+
+function requireFlags(name: SyscallName, call: Call): void {
+  const [index, known] = FLAGS[name] ?? [];
+  if (index !== undefined && call.int(index) & ~known!) throw new Errno('EINVAL');
+}
+
 /** Calls that open; a device or a FIFO is then best left to the kernel, which knows the caller. */
 const OPENS: ReadonlySet<SyscallName> = new Set(['open', 'openat', 'openat2', 'creat']);
 
 function handlerOf(name: SyscallName, row: Row): Handler {
   const { path, dirfd, noFollow = false, act: what } = row;
   const inTree = TREE_ACTS[name]!;
-  return (call): Answer => {
+  const answer: Handler = (call) => {
+    requireFlags(name, call);
     const confined = name === 'openat2' ? openConfined(call, openUse) : undefined;
     if (confined !== undefined) return confined;
     const link = typeof noFollow === 'function' ? noFollow(call) : noFollow;
     const from = dirfd === undefined ? AT_FDCWD : call.int(dirfd);
     let target = resolve(call, from, call.arg(path), link);
-    if (!target && changes(name, call) && isGuarded(call.process.view))
-      target = guardedTarget(call, from, path, link);
+    const guarded = isGuarded(call.process.view) && changes(name, call);
+    if (!target && guarded) target = guardedTarget(call, name, from, path, link);
     if (!target) return PASS;
     if (target.claim.kind === 'deny') throw new Errno(target.claim.errno);
-    if (isTree(target) && target.forKernel && OPENS.has(name)) return PASS;
-    return target.claim.kind === 'tree'
-      ? inTree(call, target as TreeTarget, path + 1)
-      : what(call, target, path + 1);
+    if (isTree(target) && target.forKernel && !guarded && OPENS.has(name)) return PASS;
+    if (!isTree(target)) return what(call, target, path + 1);
+    const ready = needsContent(name, call) ? target.claim.tree.prepare?.(target.claim.path) : undefined;
+    if (!ready) return inTree(call, target, path + 1);
+    // The path may lead elsewhere by then.
+    const { signal } = call;
+    return ready.then(() => {
+      if (signal.aborted) throw signal.reason as Error;
+      return answer(call);
+    });
   };
+  return answer;
 }
 
 /** Calls that never change what they name. */
@@ -146,21 +182,23 @@ const LOOKS =
   /^(?:l?stat|newfstatat|statx|f?access|faccessat2?|readlink(?:at)?|statfs|chdir|l?(?:get|list)xattr(?:at)?|file_getattr|name_to_handle_at|inotify_add_watch|fanotify_mark)$/;
 const WRITES = O.CREAT | O.TRUNC | 3;
 
-function changes(name: SyscallName, call: Call): boolean {
-  if (!OPENS.has(name)) return !LOOKS.test(name);
-  if (name === 'creat') return true;
+/** Calls that change a file that is there, and keep its content. */
+const KEEPS =
+  /^(?:l?chmod|fchmodat2?|l?chown|fchownat|utimes?|futimesat|utimensat|truncate|l?(?:set|remove)xattr(?:at)?)$/;
+
+function needsContent(name: SyscallName, call: Call): boolean {
+  if (!OPENS.has(name)) return KEEPS.test(name);
+  if (name === 'creat') return false;
   const flags = name === 'openat2' ? openHow(call).flags : call.int(name === 'open' ? 1 : 2);
-  return (flags & WRITES) !== 0 && !(flags & O.PATH);
+  return (flags & 3) !== 0 && !(flags & (O.TRUNC | O.PATH));
 }
 
-/**
- * What a call would change that the kernel could do. It reads the path again: a guest that exchanges the text, or a
- * link on the way, would get at what a mount protects. So where something is protected we do it ourselves, from our
- * copy of the path; devices and procfs stay the kernel's.
- */
-function guardedTarget(call: Call, dirfd: number, path: number, link: LinkUse): Target | undefined {
-  const target = resolve(call, dirfd, call.arg(path), link, true);
-  return target && isTree(target) && !isPseudo(target.path) ? target : undefined;
+function changes(name: SyscallName, call: Call): boolean {
+  if (!OPENS.has(name)) return !LOOKS.test(name);
+  // The flags of openat2(2) are in the guest's memory, like its path.
+  if (name === 'creat' || name === 'openat2') return true;
+  const flags = call.int(name === 'open' ? 1 : 2);
+  return (flags & WRITES) !== 0 && !(flags & O.PATH);
 }
 
 /** Where a call with two paths has them: [descriptor, path] each, -1 where there is no descriptor. */
@@ -192,12 +230,15 @@ function pairHandler(
   what: act.PairAct,
   inTrees: TreePair,
   follow?: (call: Call) => boolean,
+  empty?: (call: Call) => boolean,
 ): Handler {
   // link(2) looks its first path up completely before the second; rename(2) only up to the last names.
   const fromFirst = what === act.link;
   return (call): Answer => {
     const find = (i: 0 | 1, host: boolean): Target | undefined => {
       const [dirfd, path] = pair[i];
+      if (host && i === 0 && empty?.(call) && call.readString(call.arg(path)) === '')
+        return descriptorTarget(call, call.int(dirfd));
       const noFollow = i > 0 || !fromFirst ? 'name' : !(follow?.(call) ?? false);
       return resolve(call, dirfd < 0 ? AT_FDCWD : call.int(dirfd), call.arg(path), noFollow, host);
     };
@@ -224,13 +265,32 @@ function pairHandler(
 
 const renames = (pair: Pair, flags: (call: Call) => number): Handler =>
   pairHandler(pair, act.rename, (call, from, to, dots) => renameTree(call, from, to, flags(call), dots));
-const links = (pair: Pair, follow?: (call: Call) => boolean): Handler =>
-  pairHandler(pair, act.link, linkTree, follow);
+/** `flags` of linkat(2): whether they have a bit. */
+const links = (pair: Pair, flags: (bit: number) => (call: Call) => boolean): Handler =>
+  pairHandler(pair, act.link, linkTree, flags(AT_SYMLINK_FOLLOW), flags(AT_EMPTY_PATH));
 
 /** Calls after which paths of guests may lead elsewhere than those of the supervisor. */
 const ownRoot: Handler = (call) => {
   useOwnRoots(call.vm);
   return PASS;
+};
+
+const linkat = links(AT_PAIR, (bit) => (call) => (call.int(4) & bit) !== 0);
+
+/**
+ * chroot(2): the kernel keeps the root directory of each process, so it has to be a directory of the host that has the
+ * same path in the view. Others are refused (EPERM).
+ */
+const chroot: Handler = (call) => {
+  const target = resolve(call, AT_FDCWD, call.arg(0), false);
+  if (target?.claim.kind === 'deny') throw new Errno(target.claim.errno);
+  if (target?.claim.kind === 'node') throw new Errno('ENOTDIR');
+  if (target) {
+    if (isTree(target) && !target.place) throw new Errno('ENOENT');
+    if (isTree(target) && !isDirectory(target.stat)) throw new Errno('ENOTDIR');
+    if (hostDirectory(call, call.readString(call.arg(0))) !== target.path) throw new Errno('EPERM');
+  }
+  return ownRoot(call);
 };
 
 function handlers(rows: Partial<Record<SyscallName, Row>>): Partial<Record<SyscallName, Handler>> {
@@ -245,9 +305,12 @@ export const pathHandlers: Partial<Record<SyscallName, Handler>> = {
   rename: renames(PLAIN_PAIR, () => 0),
   renameat: renames(AT_PAIR, () => 0),
   renameat2: renames(AT_PAIR, (call) => call.int(4)),
-  link: links(PLAIN_PAIR),
-  linkat: links(AT_PAIR, (call) => (call.int(4) & AT_SYMLINK_FOLLOW) !== 0),
-  chroot: ownRoot,
+  link: links(PLAIN_PAIR, () => () => false),
+  linkat: (call) => {
+    requireFlags('linkat', call);
+    return linkat(call);
+  },
+  chroot,
   pivot_root: ownRoot,
   setns: ownRoot,
   move_mount: (call) => {
@@ -257,7 +320,7 @@ export const pathHandlers: Partial<Record<SyscallName, Handler>> = {
 };
 
 /** Handlers of calls that have no path, and yet say what a view with trees of files has. */
-export const treeHandlers = { getcwd, getdents64 } as const;
+export const treeHandlers = { getcwd, getdents64, ...guardHandlers } as const;
 
 /**
  * What the view of the caller has at a path that came in another way than as an argument (a socket's address);

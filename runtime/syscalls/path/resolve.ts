@@ -5,10 +5,20 @@
  */
 import { Errno, ERRNO } from '../../errno.ts';
 import { BindTree } from '../../files/bind.ts';
-import { hostRoot } from '../../files/layer.ts';
-import { isDirectory, isLink, procLink, readLink as linkAt, STAT_SIZE } from '../../files/place.ts';
-import { native, PATH_FLAGS } from '../../native.ts';
+import { closeFd, hostRoot, type Layer } from '../../files/layer.ts';
+import {
+  isDirectory,
+  isLink,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
+  procLink,
+  readLink as linkAt,
+  STAT_SIZE,
+} from '../../files/place.ts';
+import { native, PATH_FLAGS, type PathTable } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
+import { viewsChanged } from '../../vm/epoch.ts';
 import type { Claim, FileTree, Place } from '../../vm/mounts.ts';
 import type { Process } from '../../vm/process.ts';
 import type { Vm } from '../../vm/vm.ts';
@@ -71,7 +81,14 @@ const ownRoots = new WeakSet<Vm>();
  * From now on, looks from each caller's own root directory. To be called before a guest is let do what can change
  * where its paths lead: chroot(2), pivot_root(2), setns(2).
  */
-export const useOwnRoots = (vm: Vm): void => void ownRoots.add(vm);
+export const useOwnRoots = (vm: Vm): void => {
+  ownRoots.add(vm);
+  viewsChanged();
+};
+
+/** What answers calls of the guests of `vm` before they come here; undefined where each has to be looked at. */
+export const frontTable = (vm: Vm, { view }: Process): PathTable | undefined =>
+  ownRoots.has(vm) ? undefined : compile(view).table;
 
 /** As {@link useOwnRoots}, for mounts of the kernel: they matter where the caller has a mount namespace of its own. */
 export function kernelMounts(call: Call): void {
@@ -84,6 +101,23 @@ export function kernelMounts(call: Call): void {
 let host: FileTree | undefined;
 /** The host's tree, for paths that have passed the view and left it again. */
 const hostTree = (): FileTree => (host ??= new BindTree(hostRoot(), false));
+
+/**
+ * The tree below the caller's own root directory, good until the call is answered or waits; undefined where that is
+ * the host's. Its source is the path that we know the root by, which paths of the walk begin with.
+ */
+function ownTree(call: Call): BindTree | undefined {
+  if (!ownRoots.has(call.vm)) return undefined;
+  const link = `/proc/${call.tid}/root`;
+  const fd = native().syscall(SYS.openat, AT_FDCWD, link, O_PATH | O_CLOEXEC);
+  if (fd < 0) throw new Errno('EPERM');
+  // After the handler, which works at once or has taken what it needs.
+  setImmediate(closeFd, fd);
+  const text = procLink(link) ?? '/';
+  const source = text === '/' ? '' : text;
+  const layer: Layer = { fd, source, prefix: source, readOnly: false, close: () => undefined };
+  return new BindTree(layer, false);
+}
 
 /**
  * What a path of the caller means: `where` is its address in the guest, or a byte string, and starts from `dirfd`
@@ -109,15 +143,28 @@ export function resolve(
   if (found === undefined && !host) return undefined;
   if (!call.stillThere()) throw new Errno('ESRCH');
   const again = (path: string) => table.resolve(tid, process.pid, AT_FDCWD, path, flags);
-  const walk = new Walk(process, tid, noFollow, again, confined);
-  return found === undefined ? walk.runOnHost(hostPath(call, dirfd, where)) : walk.run(found, host);
+  const own = ownTree(call);
+  const walk = new Walk(process, tid, noFollow, again, confined, own, () =>
+    startsInLayer(call, dirfd, where),
+  );
+  return found === undefined
+    ? walk.runOnHost(hostPath(call, dirfd, where, own?.layer.source ?? ''))
+    : walk.run(found, host);
 }
 
-/** The absolute form of a path that the view has nothing to say about. */
-function hostPath(call: Call, dirfd: number, where: number | string): string {
+/** Whether a path is a relative one, from a directory that the caller has through a layer. */
+function startsInLayer(call: Call, dirfd: number, where: number | string): boolean {
+  const path = typeof where === 'string' ? where : call.readString(where);
+  if (path.startsWith('/')) return false;
+  const base = procLink(`/proc/${call.tid}/${dirfd === AT_FDCWD ? 'cwd' : `fd/${dirfd}`}`);
+  return base !== undefined && seenAs(call.process.view, base) !== undefined;
+}
+
+/** The absolute form of a path that the view has nothing to say about; `root` is that of the caller's root directory. */
+function hostPath(call: Call, dirfd: number, where: number | string, root: string): string {
   const path = typeof where === 'string' ? where : call.readString(where);
   if (path === '') throw new Errno('ENOENT');
-  if (path.startsWith('/')) return path;
+  if (path.startsWith('/')) return root + path;
   const base = procLink(`/proc/${call.tid}/${dirfd === AT_FDCWD ? 'cwd' : `fd/${dirfd}`}`);
   if (base === undefined) throw new Errno('EBADF');
   return `${base}/${path}`;
@@ -147,6 +194,11 @@ class Walk {
   readonly #confined: Confined | undefined;
   /** Follows an absolute path through the host's tree, as the addon's resolver does. */
   readonly #again: (path: string) => string | undefined;
+  /** Whether the path starts from a directory of a layer, which the kernel knows nothing else of; asked when it matters. */
+  readonly #startsInLayer: () => boolean;
+  #leaves: boolean | undefined;
+  /** The tree below the caller's own root directory, where it has one. */
+  readonly #own: BindTree | undefined;
   /** Canonical path of where the walk is, and what is still to be followed. */
   #at = '';
   #rest = '';
@@ -160,7 +212,11 @@ class Walk {
     noFollow: LinkUse,
     again: (path: string) => string | undefined,
     confined: Confined | undefined,
+    own: BindTree | undefined,
+    startsInLayer: () => boolean,
   ) {
+    this.#own = own;
+    this.#startsInLayer = startsInLayer;
     this.#confined = confined;
     this.#process = process;
     this.#tid = tid;
@@ -197,12 +253,12 @@ class Walk {
 
   /** One step in a tree, or all of them at once. */
   #inTree(claim: Extract<Claim, { kind: 'tree' }> | undefined): Target | undefined | 'on' {
-    const here = claim ?? { kind: 'tree', tree: hostTree(), path: this.#at.slice(1) };
+    const here = claim ?? this.#host();
     if (claim) {
       const whole = this.#whole(claim);
       if (whole) return whole === 'native' ? undefined : whole;
     }
-    if (!claim && this.#virtual) refuseOurs(this.#at, this.#process);
+    if (!claim && this.#virtual) refuseOurs(this.#below(this.#at), this.#process);
     const object = look(here.tree, here.path);
     // The kernel knows better than we do what the host has there: the caller may have mounts of its own.
     if (!claim && !this.#virtual && (typeof object === 'number' || !object.place)) return undefined;
@@ -216,6 +272,7 @@ class Walk {
       // On the host the kernel finds the errno, and makes what is new.
       if (!this.#virtual && (!claim || (place && isPseudo(this.#at)))) return undefined;
       const forKernel = !this.#virtual && place !== undefined && isSpecial(stat);
+      if (claim && place && this.#isShown(claim, place)) return this.#shown();
       const target: TreeTarget = { ...this.#treeTarget(here, object), forKernel };
       return target;
     }
@@ -223,9 +280,42 @@ class Walk {
     return this.#step(isDirectory(stat));
   }
 
+  /** Devices, and what the kernel shows of itself, are the host's, whatever tree is mounted around them. */
+  #isShown(claim: Extract<Claim, { kind: 'tree' }>, place: Place): boolean {
+    return isPseudo(this.#at) && !isPseudo(claim.mount?.target ?? '') && this.#native(place);
+  }
+
+  /** What the host has where the walk is. */
+  #shown(): TreeTarget {
+    refuseOurs(this.#below(this.#at), this.#process);
+    const here = this.#host();
+    const object = look(here.tree, here.path);
+    if (typeof object === 'number') throw new Errno(object);
+    const link = object.place && isLink(object.stat) && isMagicPlace(object.place);
+    return link ? this.#magicTarget(here, object) : this.#treeTarget(here, object);
+  }
+
+  /** Where the walk is, in the host's tree or in that of the caller's own root directory. */
+  #host(): Extract<Claim, { kind: 'tree' }> {
+    const below = this.#own && this.#below(this.#at);
+    if (below === undefined || below === this.#at) {
+      const tree = this.#own?.layer.source === '' ? this.#own : hostTree();
+      return { kind: 'tree', tree, path: this.#at.slice(1) };
+    }
+    return { kind: 'tree', tree: this.#own!, path: below.slice(1) };
+  }
+
+  /** `path` as the caller writes it, from its own root directory. */
+  #below(path: string): string {
+    const root = this.#own?.layer.source ?? '';
+    return path === root ? '/' : path.startsWith(`${root}/`) ? path.slice(root.length) : path;
+  }
+
   /** True where the kernel would be at the same object, had it followed the same path. */
   #native({ layer, path }: Place): boolean {
-    return `${layer.source}/${path}` === this.#at || (path === '' && (layer.source || '/') === this.#at);
+    const same =
+      `${layer.source}/${path}` === this.#at || (path === '' && (layer.source || '/') === this.#at);
+    return same && !(this.#leaves ??= this.#startsInLayer());
   }
 
   /** The target, when nothing but names of one tree lies on the way; 'native' when it is the kernel's. */
@@ -246,11 +336,14 @@ class Walk {
     if (object.place && isLink(object.stat) && (dot || this.#follows(slash))) return undefined;
     let forKernel = false;
     if (object.place && !this.#virtual && (isPseudo(path) || isSpecial(object.stat))) {
-      forKernel = `${object.place.layer.source}/${object.place.path}` === path;
-      if (forKernel && isPseudo(path)) return 'native';
+      const same = `${object.place.layer.source}/${object.place.path}` === path;
+      forKernel = same && !(this.#leaves ??= this.#startsInLayer());
+      // The text of a link of procfs is ours to give.
+      if (forKernel && isPseudo(path) && !isLink(object.stat)) return 'native';
     }
     this.#at = path;
     this.#rest = slash ? '/' : '';
+    if (object.place && this.#isShown(claim, object.place)) return this.#shown();
     return { ...this.#treeTarget({ ...claim, path: inside }, object), forKernel };
   }
 
@@ -263,8 +356,9 @@ class Walk {
     const forbidden = RESOLVE.NO_SYMLINKS & (this.#confined?.resolve ?? 0);
     if (forbidden || ++this.#followed > MOST_LINKS) throw new Errno('ELOOP');
     const path = `${place.layer.source}/${place.path}`;
-    let link = procTarget(path, this.#process.pid, this.#tid) ?? linkAt(place);
-    if (isMagic(path, link)) {
+    let link = procTarget(this.#below(path), this.#process.pid, this.#tid) ?? linkAt(place);
+    let start = link.startsWith('/') ? this.#rootOf() : `${parentOf(this.#at)}/`;
+    if (isMagic(this.#below(path), link)) {
       if (this.#confined) throw new Errno(this.#confined.resolve & RESOLVE.NO_MAGICLINKS ? 'ELOOP' : 'EXDEV');
       const seen = seenAs(this.#process.view, link);
       const stat = Buffer.alloc(STAT_SIZE);
@@ -276,8 +370,8 @@ class Walk {
       }
       if (!link.startsWith('/')) throw new Errno('ENOENT');
       link = seen ?? link;
+      start = '';
     }
-    const start = link.startsWith('/') ? this.#rootOf() : `${parentOf(this.#at)}/`;
     return this.#restart(`${start}${link}${this.#rest}`) ? 'on' : this.#outside();
   }
 
@@ -285,14 +379,16 @@ class Walk {
   #rootOf(): string {
     const { resolve = 0, base = '' } = this.#confined ?? {};
     if (resolve & RESOLVE.BENEATH) throw new Errno('EXDEV');
-    return resolve & RESOLVE.IN_ROOT && base !== '/' ? base : '';
+    if (resolve & RESOLVE.IN_ROOT) return base === '/' ? '' : base;
+    return this.#own?.layer.source ?? '';
   }
 
   /** The directory above: a confined path does not leave the one that it starts from. */
   #above(): string {
     const { resolve = 0, base = '' } = this.#confined ?? {};
     if (resolve & RESOLVE.BENEATH && this.#at === base) throw new Errno('EXDEV');
-    return resolve & RESOLVE.IN_ROOT && this.#at === base ? base : parentOf(this.#at);
+    const stays = resolve & RESOLVE.IN_ROOT && this.#at === base;
+    return stays || (this.#own && this.#at === this.#own.layer.source) ? this.#at : parentOf(this.#at);
   }
 
   /** A link of procfs itself, whose text tells what the view has. */
@@ -357,7 +453,7 @@ class Walk {
 
   #restart(path: string): boolean {
     if (path.length >= PATH_MAX * 2) throw new Errno('ENAMETOOLONG');
-    const found = this.#again(path);
+    const found = this.#again(this.#below(path));
     if (found === undefined) {
       this.#at = path;
       this.#rest = '';
@@ -379,6 +475,35 @@ class Walk {
     this.#rest = rest;
     return name;
   }
+}
+
+/** `path`, as the view has it, from the caller's own root directory; undefined where it is not below that. */
+export function fromRoot(call: Call, path: string): string | undefined {
+  const root = ownRoots.has(call.vm) ? procLink(`/proc/${call.tid}/root`) : '/';
+  if (root === '/' || root === undefined) return path;
+  const seen = seenAs(call.process.view, root) ?? root;
+  if (path === seen) return '/';
+  return path.startsWith(`${seen}/`) ? path.slice(seen.length) : undefined;
+}
+
+/** `at` as an object of the host, in the tree below the caller's root directory. */
+export function hostTarget(call: Call, at: Pick<Target, 'path' | 'slash' | 'noFollow'>): TreeTarget {
+  const tree = ownTree(call) ?? hostTree();
+  const [root = ''] = tree.layers.map(({ source }) => source);
+  const path = at.path.startsWith(`${root}/`) ? at.path.slice(root.length + 1) : at.path.slice(1);
+  const object = look(tree, path);
+  if (typeof object === 'number') throw new Errno(object);
+  return { ...at, claim: { kind: 'tree', tree, path }, ...object };
+}
+
+/** Path of the directory that the kernel finds at `path` for the caller, as we know it. */
+export function hostDirectory(call: Call, path: string): string | undefined {
+  const from = `/proc/${call.tid}/${path.startsWith('/') ? 'root' : 'cwd'}/${path}`;
+  const fd = native().syscall(SYS.openat, AT_FDCWD, from, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return undefined;
+  const text = procLink(`/proc/self/fd/${fd}`);
+  closeFd(fd);
+  return text;
 }
 
 /** What a tree has at `path`; a negated errno where that cannot be told from the path as a whole. */

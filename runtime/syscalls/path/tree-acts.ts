@@ -1,8 +1,6 @@
 /** What each call does on a path that leads into a mounted tree. */
 import { check, Errno } from '../../errno.ts';
-import { asCaller } from '../../files/identity.ts';
 import { closeFd } from '../../files/layer.ts';
-import { withObject } from '../../files/place.ts';
 import { native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
 import { TIMESPECS, TIMEVALS, UTIMBUF } from './acts.ts';
@@ -68,15 +66,13 @@ const setxattrat: TreeAct = (call, target, next) => {
 
 /** inotify_add_watch(2): the watch is put into the guest's own instance. */
 function watch(call: Call, target: TreeTarget, next: number): Outcome {
-  const place = look.existing(target);
+  look.existing(target);
   const instance = check(native().syscall(SYS.pidfd_getfd, call.process.pidfd, call.int(0), 0));
   try {
     const IN_DONT_FOLLOW = 0x02000000;
     const mask = call.int(next) & ~IN_DONT_FOLLOW;
-    return asCaller(call, () =>
-      withObject(place, (fd) =>
-        check(native().syscall(SYS.inotify_add_watch, instance, `/proc/self/fd/${fd}`, mask >>> 0)),
-      ),
+    return look.look(call, target, (fd) =>
+      check(native().syscall(SYS.inotify_add_watch, instance, `/proc/self/fd/${fd}`, mask >>> 0)),
     );
   } finally {
     closeFd(instance);
@@ -87,7 +83,6 @@ const HANDLE_HEADER = 8;
 const MAX_HANDLE_SIZE = 128;
 /** name_to_handle_at(2): the handle of the real object. */
 function handle(call: Call, target: TreeTarget, next: number): Outcome {
-  const place = look.existing(target);
   const [address, mountId, flags] = [call.arg(next), call.arg(next + 1), call.int(next + 2)];
   const room = call.read(address, HANDLE_HEADER).readUInt32LE(0);
   if (room > MAX_HANDLE_SIZE) throw new Errno('EINVAL');
@@ -96,17 +91,9 @@ function handle(call: Call, target: TreeTarget, next: number): Outcome {
   const id = Buffer.alloc(8);
   const AT_EMPTY_PATH = 0x1000;
   const AT_SYMLINK_FOLLOW = 0x400;
-  const result = asCaller(call, () =>
-    withObject(place, (fd) =>
-      native().syscall(
-        SYS.name_to_handle_at,
-        fd,
-        '',
-        bytes,
-        id,
-        (flags & ~AT_SYMLINK_FOLLOW) | AT_EMPTY_PATH,
-      ),
-    ),
+  const mine = (flags & ~AT_SYMLINK_FOLLOW) | AT_EMPTY_PATH;
+  const result = look.look(call, target, (fd) =>
+    native().syscall(SYS.name_to_handle_at, fd, '', bytes, id, mine),
   );
   const length = bytes.readUInt32LE(0);
   call.write(address, bytes.subarray(0, result < 0 ? 4 : HANDLE_HEADER + length));

@@ -7,14 +7,17 @@ import { mayUse, R_OK, W_OK, X_OK } from '../../vm/access.ts';
 import type { Call } from '../../vm/call.ts';
 import type { Place } from '../../vm/mounts.ts';
 import type { Outcome } from '../outcome.ts';
-import { SYS, type SyscallName } from '../table.ts';
+import { SYS } from '../table.ts';
 import { seenAs } from './compiled.ts';
+import { changeMagic, withMagic } from './guard.ts';
 import type { TimeFormat } from './node.ts';
 import { AT_FDCWD, type TreeTarget } from './resolve.ts';
 import { decodeStat } from './structs.ts';
 
 const AT_EMPTY_PATH = 0x1000;
 const AT_EACCESS = 0x200;
+/** Offsets of st_mtim and st_ctim in struct stat. */
+const [MTIME, CTIME] = [88, 104];
 const UTIME_NOW = 0x3fffffff;
 const UTIME_OMIT = 0x3ffffffe;
 const XATTR_NAME_MAX = 255;
@@ -28,15 +31,17 @@ export function existing(target: TreeTarget): Place {
   return place;
 }
 
-/** Lets `act` use a descriptor (O_PATH) of the object. */
-function look<T>(call: Call, target: TreeTarget, act: (fd: number) => T): T {
+/** Lets `act` look at the object by a descriptor: O_PATH, or the caller's own one. */
+export function look<T>(call: Call, target: TreeTarget, act: (fd: number) => T): T {
   const place = existing(target);
+  if (target.magic !== undefined) return withMagic(call, target.magic, (fd) => asCaller(call, () => act(fd)));
   return asCaller(call, () => withObject(place, act));
 }
 
 /** Lets `act` change the object by its descriptor (O_PATH). */
 function change<T>(call: Call, target: TreeTarget, act: (fd: number) => T, truncate?: boolean): T {
   existing(target);
+  if (target.magic !== undefined) return changeMagic(call, target.magic, act);
   const { tree, path } = target.claim;
   return asCaller(call, () => tree.change(path, (place) => withObject(place, act), truncate));
 }
@@ -57,25 +62,39 @@ export function statxTree(call: Call, target: TreeTarget, flags: number, mask: n
   look(call, target, (fd) =>
     check(native().syscall(SYS.statx, fd, '', (flags & ~0x100) | AT_EMPTY_PATH, mask >>> 0, bytes)),
   );
+  showAs(target.stat, bytes);
   call.write(out, bytes);
   return 0;
+}
+
+/** What a tree says of an object and its layer does not: links and times in `stat` are copied to a struct statx. */
+function showAs(stat: Buffer, statx: Buffer): void {
+  statx.writeUInt32LE(Number(stat.readBigUInt64LE(16)), 16);
+  for (const [from, to] of [
+    [MTIME, 112],
+    [CTIME, 96],
+  ] as const) {
+    stat.copy(statx, to, from, from + 8);
+    statx.writeUInt32LE(Number(stat.readBigInt64LE(from + 8)), to + 8);
+  }
 }
 
 export function accessTree(call: Call, target: TreeTarget, mode: number, flags: number): Outcome {
   if (mode & ~(R_OK | W_OK | X_OK)) throw new Errno('EINVAL');
   const place = existing(target);
   const special = !isDirectory(target.stat) && !isRegular(target.stat);
-  if (mode & W_OK && target.claim.tree.readOnly && !special) throw new Errno('EROFS');
+  const own = target.magic === undefined;
+  if (own && mode & W_OK && target.claim.tree.readOnly && !special) throw new Errno('EROFS');
   // What will be written is a copy, so the layer's being read-only does not count.
-  const copied = (mode & W_OK) !== 0 && place.layer.readOnly;
-  return asCaller(call, () => {
+  const copied = own && (mode & W_OK) !== 0 && place.layer.readOnly;
+  asCaller(call, () => {
     if (copied && (call.vm.uid === 0 || actingAs()) && !mayUse(decodeStat(target.stat), call.process, W_OK))
       throw new Errno('EACCES');
-    const asked = copied ? mode & ~W_OK : mode;
-    return withObject(place, (fd) =>
-      check(native().syscall(SYS.faccessat2, fd, '', asked, (flags & AT_EACCESS) | AT_EMPTY_PATH)),
-    );
   });
+  const asked = copied ? mode & ~W_OK : mode;
+  return look(call, target, (fd) =>
+    check(native().syscall(SYS.faccessat2, fd, '', asked, (flags & AT_EACCESS) | AT_EMPTY_PATH)),
+  );
 }
 
 export function readlinkTree(call: Call, target: TreeTarget, out: number, size: number): Outcome {
@@ -159,11 +178,11 @@ function attributeName(call: Call, address: number): string {
   return name;
 }
 
-/** Calls an l*xattr call on the object: the kernel answers into `buffer`, and the guest gets what it wrote. */
+/** Calls an xattr call on the object itself: the kernel answers into `buffer`, and the guest gets what it wrote. */
 function answer(
   call: Call,
   target: TreeTarget,
-  nr: SyscallName,
+  nr: 'getxattr' | 'listxattr',
   name: string | undefined,
   out: number,
   size: number,
@@ -171,9 +190,11 @@ function answer(
   const place = existing(target);
   const buffer = Buffer.alloc(Math.min(Math.max(size, 0), XATTR_SIZE_MAX));
   const words = name === undefined ? [buffer, buffer.length] : [name, buffer, buffer.length];
-  const result = asCaller(call, () =>
-    withPath(place, (path) => check(native().syscall(SYS[nr], path, ...words))),
-  );
+  const ask = (number: number, path: string): number => check(native().syscall(number, path, ...words));
+  const result =
+    target.magic === undefined
+      ? asCaller(call, () => withPath(place, (path) => ask(SYS[`l${nr}`], path)))
+      : look(call, target, (fd) => ask(SYS[nr], byDescriptor(fd)));
   if (buffer.length > 0) call.write(out, buffer.subarray(0, result));
   return result;
 }
@@ -184,10 +205,10 @@ export const getAttribute = (
   name: number,
   out: number,
   size: number,
-): Outcome => answer(call, target, 'lgetxattr', attributeName(call, name), out, size);
+): Outcome => answer(call, target, 'getxattr', attributeName(call, name), out, size);
 
 export const listAttributes = (call: Call, target: TreeTarget, out: number, size: number): Outcome =>
-  answer(call, target, 'llistxattr', undefined, out, size);
+  answer(call, target, 'listxattr', undefined, out, size);
 
 export function setAttribute(
   call: Call,
@@ -200,18 +221,26 @@ export function setAttribute(
   const name = attributeName(call, nameAt);
   if (size > XATTR_SIZE_MAX || size < 0) throw new Errno('E2BIG');
   const value = call.read(valueAt, size);
-  return changeByPath(call, target, (path) =>
-    check(native().syscall(SYS.lsetxattr, path, name, value, size, flags)),
+  return changeByPath(call, target, (path, follow) =>
+    check(native().syscall(follow ? SYS.setxattr : SYS.lsetxattr, path, name, value, size, flags)),
   );
 }
 
 export function removeAttribute(call: Call, target: TreeTarget, nameAt: number): Outcome {
   const name = attributeName(call, nameAt);
-  return changeByPath(call, target, (path) => check(native().syscall(SYS.lremovexattr, path, name)));
+  return changeByPath(call, target, (path, follow) =>
+    check(native().syscall(follow ? SYS.removexattr : SYS.lremovexattr, path, name)),
+  );
 }
 
-function changeByPath(call: Call, target: TreeTarget, act: (path: string) => number): number {
+/** Lets `act` change the object by a path; `follow`: it is a link that leads to the object. */
+function changeByPath(
+  call: Call,
+  target: TreeTarget,
+  act: (path: string, follow: boolean) => number,
+): number {
   existing(target);
+  if (target.magic !== undefined) return changeMagic(call, target.magic, (fd) => act(byDescriptor(fd), true));
   const { tree, path } = target.claim;
-  return asCaller(call, () => tree.change(path, (place) => withPath(place, act)));
+  return asCaller(call, () => tree.change(path, (place) => withPath(place, (name) => act(name, false))));
 }

@@ -6,6 +6,7 @@ import { native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
 import type { Outcome } from '../outcome.ts';
 import { SYS } from '../table.ts';
+import { changeMagic } from './guard.ts';
 import { AT_FDCWD, type TreeTarget } from './resolve.ts';
 
 const S_IFMT = 0o170000;
@@ -144,10 +145,10 @@ export function linkTree(call: Call, from: TreeTarget, to: TreeTarget): Outcome 
 /** Gives a file that a descriptor of the caller refers to (O_TMPFILE) a name in a tree. */
 export function linkMagic(call: Call, path: string, to: TreeTarget): Outcome {
   if (to.place) throw new Errno('EEXIST');
-  asCaller(call, () =>
+  changeMagic(call, path, (object) =>
     to.claim.tree.create(to.claim.path, (place) =>
       inDirectory(place, (fd, name) =>
-        check(native().syscall(SYS.linkat, AT_FDCWD, path, fd, name, AT_SYMLINK_FOLLOW)),
+        check(native().syscall(SYS.linkat, AT_FDCWD, `/proc/self/fd/${object}`, fd, name, AT_SYMLINK_FOLLOW)),
       ),
     ),
   );

@@ -1,15 +1,16 @@
 /** Opening files of mounted trees: the supervisor opens, and the guest gets the descriptor. */
 import { open as openFile } from 'node:fs';
 import { check, Errno } from '../../errno.ts';
-import { asCaller, withUmask } from '../../files/identity.ts';
-import { closeFd } from '../../files/layer.ts';
-import { isDirectory, isLink, isRegular, modeOf } from '../../files/place.ts';
+import { asCaller, asSelf, withUmask } from '../../files/identity.ts';
+import { closeFd, hostRoot } from '../../files/layer.ts';
+import { directoryOf, isDirectory, isLink, isRegular, join, modeOf } from '../../files/place.ts';
 import { native } from '../../native.ts';
 import { R_OK, W_OK } from '../../vm/access.ts';
 import type { Call } from '../../vm/call.ts';
 import type { Place } from '../../vm/mounts.ts';
 import { inject, LENT, rewrite, type Answer, type Outcome } from '../outcome.ts';
 import { SYS } from '../table.ts';
+import { changeMagic, controllingTerminal } from './guard.ts';
 import { O } from './redirect.ts';
 import { AT_FDCWD, type TreeTarget } from './resolve.ts';
 import { lastDots, requireParent } from './tree-names.ts';
@@ -17,7 +18,10 @@ import { lastDots, requireParent } from './tree-names.ts';
 const O_TMPFILE = 0o20200000;
 const S_IFIFO = 0o010000;
 const S_IFSOCK = 0o140000;
+const S_IFCHR = 0o020000;
 const S_IFMT = 0o170000;
+/** Device number of /dev/tty. */
+const DEV_TTY = 0x500n;
 const F_SETFL = 4;
 const F_DUPFD = 0;
 const F_DUPFD_CLOEXEC = 1030;
@@ -44,12 +48,12 @@ const isPathDescriptor = (fd: number): boolean => (native().syscall(SYS.fcntl, f
 
 function openFor(call: Call, target: TreeTarget, flags: number, mode: number): number | Promise<Outcome> {
   const { place, stat, slash } = target;
-  if (target.magic !== undefined) return openMagic(target.magic, flags);
+  if (target.magic !== undefined) return openMagic(call, target.magic, flags);
   if ((flags & O_TMPFILE) === O_TMPFILE && !(flags & O.PATH)) return openNameless(call, target, flags, mode);
   if (slash && flags & O.CREAT && !(flags & O.PATH)) refuseSlash(call, target, flags);
   if (!place) return makeFile(call, target, flags, mode);
   if (slash && !isDirectory(stat)) throw new Errno('ENOTDIR');
-  if (flags & O.PATH) return openPath(place, stat, flags, true);
+  if (flags & O.PATH) return openPath(place, stat, flags);
   if (flags & O.CREAT && flags & O.EXCL) throw new Errno('EEXIST');
   if (isLink(stat)) throw new Errno(flags & O.DIRECTORY ? 'ENOTDIR' : 'ELOOP');
   if (isDirectory(stat) && (writes(flags) || flags & O.CREAT)) throw new Errno('EISDIR');
@@ -71,17 +75,9 @@ export function openAt({ layer, path }: Place, flags: number): number {
   return native().syscall(SYS.openat, AT_FDCWD, `/proc/self/fd/${layer.fd}`, mine);
 }
 
-/**
- * With `forGuest` a directory is opened for reading where that is possible, because a descriptor of O_PATH cannot be
- * put into the guest, and takes it a far way to get.
- */
-function openPath(place: Place, stat: Buffer, flags: number, forGuest = false): number {
+function openPath(place: Place, stat: Buffer, flags: number): number {
   const { layer, path } = place;
   if (flags & O.DIRECTORY && !isDirectory(stat)) throw new Errno('ENOTDIR');
-  if (forGuest && isDirectory(stat)) {
-    const fd = openAt(place, O.DIRECTORY);
-    if (fd >= 0) return fd;
-  }
   if (path === '') return check(native().syscall(SYS.fcntl, layer.fd, F_DUPFD_CLOEXEC, 3));
   return check(
     native().openBeneath(layer.fd, path, O.PATH | O.CLOEXEC | O.NOFOLLOW | (flags & O.DIRECTORY), 0),
@@ -111,17 +107,30 @@ function openNameless(call: Call, target: TreeTarget, flags: number, mode: numbe
   if (!target.place) throw new Errno('ENOENT');
   if (!isDirectory(target.stat)) throw new Errno('ENOTDIR');
   const mine = ((flags & ~O.CLOEXEC) | O.CLOEXEC) >>> 0;
-  return target.claim.tree.change(target.claim.path, ({ layer, path }) =>
-    withUmask(call, () => check(native().openBeneath(layer.fd, path || '.', mine, mode & PERMISSIONS))),
+  // As a file with a name, of which only the directory matters.
+  return target.claim.tree.create(join(target.claim.path, 'nameless'), ({ layer, path }) =>
+    withUmask(call, () =>
+      check(native().openBeneath(layer.fd, directoryOf(path) || '.', mine, mode & PERMISSIONS)),
+    ),
   );
 }
 
 function openSpecial(call: Call, place: Place, stat: Buffer, flags: number): number | Promise<Outcome> {
   const type = modeOf(stat) & S_IFMT;
   if (type === S_IFSOCK) throw new Errno('ENXIO');
+  // Whoever has a terminal may open it anew, whoever owns it.
+  if (stat.readBigUInt64LE(40) === DEV_TTY && type === S_IFCHR)
+    return asSelf(() =>
+      openNow(flags, (mine) => openAt({ layer: hostRoot(), path: controllingTerminal(call).slice(1) }, mine)),
+    );
   const waits = type === S_IFIFO && !(flags & O.NONBLOCK) && (flags & O.ACCMODE) !== 2;
   if (waits) return openFifo(call, place, flags);
-  const fd = check(openAt(place, flags | O.NONBLOCK));
+  return openNow(flags, (mine) => openAt(place, mine));
+}
+
+/** Opens without waiting for anybody. */
+function openNow(flags: number, open: (flags: number) => number): number {
+  const fd = check(open(flags | O.NONBLOCK));
   if (!(flags & O.NONBLOCK)) native().syscall(SYS.fcntl, fd, F_SETFL, flags & ~O.CLOEXEC);
   return fd;
 }
@@ -152,9 +161,12 @@ function openFifo(call: Call, place: Place, flags: number): Promise<Outcome> {
 }
 
 /** What a magic link of procfs leads to is opened as the kernel does it for the guest. */
-function openMagic(path: string, flags: number): number {
+function openMagic(call: Call, path: string, flags: number): number {
   const mine = (flags & ~(O.CREAT | O.EXCL)) | O.CLOEXEC | O.NOCTTY | O.NONBLOCK;
-  const fd = check(native().syscall(SYS.openat, AT_FDCWD, path, mine));
+  const open = (link: string): number => check(native().syscall(SYS.openat, AT_FDCWD, link, mine));
+  const fd = writes(flags)
+    ? changeMagic(call, path, (object) => open(`/proc/self/fd/${object}`))
+    : open(path);
   if (!(flags & (O.NONBLOCK | O.PATH))) native().syscall(SYS.fcntl, fd, F_SETFL, flags & ~O.CLOEXEC);
   return fd;
 }
@@ -163,7 +175,12 @@ function openMagic(path: string, flags: number): number {
 export function chdirTree(call: Call, target: TreeTarget): Outcome {
   if (!target.place) throw new Errno('ENOENT');
   if (!isDirectory(target.stat)) throw new Errno('ENOTDIR');
-  const lend = asCaller(call, () => openPath(target.place!, target.stat, O.DIRECTORY));
+  const { magic, place } = target;
+  const lend = asCaller(call, () =>
+    magic === undefined
+      ? openPath(place, target.stat, O.DIRECTORY)
+      : check(native().syscall(SYS.openat, AT_FDCWD, magic, O.PATH | O.DIRECTORY | O.CLOEXEC)),
+  );
   try {
     return rewrite(SYS.fchdir, [LENT], { lend });
   } catch (error) {

@@ -1,6 +1,6 @@
 import { argNotNull, type Row, type RowDetails } from '../row.ts';
 
-/** A null path means the descriptor itself: futimens(3), and fstat(3) of newer C libraries. */
+/** A null path means the descriptor itself: fstat(3) of newer C libraries. */
 const BY_PATH = { only: [argNotNull(1)], note: 'not with a null path' } as const satisfies RowDetails;
 
 /**
@@ -30,8 +30,8 @@ export const FILES = [
   ['fchownat', 260, 54, 'dirfd path uid gid at_flags', 'path'],
   ['utime', 132, null, 'path ptr', 'path'],
   ['utimes', 235, null, 'path ptr', 'path'],
-  ['futimesat', 261, null, 'dirfd path ptr', 'path', BY_PATH],
-  ['utimensat', 280, 88, 'dirfd path ptr at_flags', 'path', BY_PATH],
+  ['futimesat', 261, null, 'dirfd path ptr', 'path'],
+  ['utimensat', 280, 88, 'dirfd path ptr at_flags', 'path'],
   ['truncate', 76, 45, 'path offset', 'path'],
   ['statfs', 137, 43, 'path out', 'path'],
   ['link', 86, null, 'path path', 'path'],
@@ -68,7 +68,7 @@ export const FILES = [
   ['inotify_add_watch', 254, 27, 'fd path inotify_mask', 'path'],
   ['fanotify_mark', 301, 263, 'fd hex hex dirfd path', 'path'],
   ['name_to_handle_at', 303, 264, 'dirfd path ptr out at_flags', 'path'],
-  ['open_by_handle_at', 304, 265, 'fd ptr open_flags', 'pass', { note: 'needs CAP_DAC_READ_SEARCH' }],
+  ['open_by_handle_at', 304, 265, 'fd ptr open_flags', 'path', { note: 'EPERM in views with protected files' }],
   ['execve', 59, 221, 'path argv argv', 'exec', { classes: ['process'] }],
   ['execveat', 322, 281, 'dirfd path argv argv at_flags', 'exec', { classes: ['process'] }],
   ['mount', 165, 40, 'string path string mount_flags string', 'mount'],
@@ -78,7 +78,7 @@ export const FILES = [
   ['fsconfig', 431, 431, 'fd int string ptr int'],
   ['fsmount', 432, 432, 'fd hex hex'],
   ['fspick', 433, 433, 'dirfd path hex', 'mount'],
-  ['open_tree', 428, 428, 'dirfd path hex', 'mount'],
+  ['open_tree', 428, 428, 'dirfd path hex', 'mount', { note: 'copies: EPERM in views with protected files' }],
   ['open_tree_attr', 467, 467, 'dirfd path hex ptr size', 'mount'],
   ['move_mount', 429, 429, 'dirfd path dirfd path hex', 'mount'],
   ['mount_setattr', 442, 442, 'dirfd path at_flags ptr size', 'mount'],
