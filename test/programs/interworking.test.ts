@@ -191,7 +191,7 @@ CONF
        b radvd -n -m stderr -C radvd.conf -p radvd.pid >radvd.log 2>&1 &
        vumount -t vunetioth -o "hub://$PWD/net,eth" lwip /dev/net/a
        address() { a ip -6 -o addr show dev vde0 | grep -v tentative | grep -o 'fd77::[^/]*'; }
-       for ((i = 0; i < 60; i++)); do address >address && break; sleep 0.1; done
+       for ((i = 0; i < 150; i++)); do address >address && break; sleep 0.1; done
        b ip -6 route add fd77::/64 dev vde0
        b ping -n -q -c 1 -W 2 "$(cat address)" | grep -o '. received'`,
     );

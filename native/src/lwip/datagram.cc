@@ -164,6 +164,14 @@ bool DatagramSock::provoke() {
   return lost && ::connect(far, guest, size) == 0;
 }
 
+// To connect to the same peer again changes nothing, where it is still there.
+void DatagramSock::look() {
+  const auto* guest = reinterpret_cast<const sockaddr*>(guest_name_.data());
+  if (!far_ || ::connect(far_.get(), guest, static_cast<socklen_t>(guest_name_.size())) == 0 || errno != ECONNREFUSED) return;
+  closed_ = true;
+  if (retry()) stack_->retry_later(this);
+}
+
 void DatagramSock::cut() {
   provoke();
   Sock::cut();

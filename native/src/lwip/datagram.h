@@ -27,6 +27,8 @@ class DatagramSock : public Sock {
   int send_message(std::span<const uint8_t> bytes, const Meta* meta);
   bool unseen() const override { return true; }
   bool retry() override;
+  // Looks whether the guest has closed it.
+  void look();
   void cut() override;
   void abandon() override;
 

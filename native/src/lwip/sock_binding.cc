@@ -144,6 +144,13 @@ Napi::Value TakeQueued(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value Look(const Napi::CallbackInfo& info) {
+  return with_sock(info, [](Sock* sock) {
+    if (auto* datagram = dynamic_cast<DatagramSock*>(sock)) datagram->look();
+    return 0;
+  });
+}
+
 Napi::Value FinishReset(const Napi::CallbackInfo& info) {
   return with_sock(info, [&](Sock* sock) {
     if (auto* stream = dynamic_cast<StreamSock*>(sock)) stream->finish_reset();
@@ -221,6 +228,7 @@ void define_sock_calls(Napi::Env env, Napi::Object calls, LwipState* state) {
   add("setOption", SetOption);
   add("getOption", GetOption);
   add("takeQueued", TakeQueued);
+  add("look", Look);
   add("finishReset", FinishReset);
   add("map", Map);
   add("accept", Accept);

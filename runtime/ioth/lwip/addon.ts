@@ -147,6 +147,8 @@ export interface NativeLwip {
   takeQueued(id: number, out: Uint8Array): number;
   /** The {@link NativeLwipStack.id} of the stack of a socket. */
   stackOf(id: number): number;
+  /** Looks whether the last descriptor of a datagram socket was closed, which nothing tells. */
+  look(id: number): number;
   /** To be called when {@link LWIP_EVENT}.reset was told. */
   finishReset(id: number): number;
   /** Sends a datagram; -EAGAIN where the network is full. */

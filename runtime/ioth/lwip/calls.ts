@@ -66,6 +66,10 @@ export class LwipCalls implements SocketCalls {
     rememberOwn(socket);
   }
 
+  closed(): void {
+    lwip().look(this.#socket.id);
+  }
+
   bind(name: Uint8Array): number {
     return lwip().bind(this.#socket.id, this.#socket.fd, name);
   }

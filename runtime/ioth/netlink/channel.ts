@@ -65,7 +65,8 @@ class SocketChannel implements Channel {
 function serverChannel(server: NetlinkServer): Channel {
   const answers: Uint8Array[] = [];
   const peer = server.connect({
-    send: (datagram) => void answers.push(datagram),
+    // Not the server's own buffers, nor of their class.
+    send: (datagram) => void answers.push(Uint8Array.from(datagram)),
     pid: process.pid,
     uid: process.geteuid?.() ?? 0,
   });

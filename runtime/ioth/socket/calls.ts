@@ -24,6 +24,8 @@ export interface SocketCalls {
   /** The value of an option in `out`: its length. */
   getOption(level: number, option: number, out: Uint8Array): number;
   ioctl(request: number, argument: number | Uint8Array): number;
+  /** The descriptor was closed. */
+  closed(): void;
   send(
     data: Uint8Array | readonly Uint8Array[],
     flags: number,
@@ -45,6 +47,8 @@ class KernelCalls implements SocketCalls {
   constructor(fd: number) {
     this.#fd = fd;
   }
+
+  closed(): void {}
 
   bind(name: Uint8Array): number {
     return native().syscall(SYS.BIND, this.#fd, name, name.length);

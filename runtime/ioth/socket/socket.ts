@@ -192,6 +192,7 @@ export class Socket {
   close(error: Error = new Errno('ECANCELED', 'the socket was closed')): void {
     if (this.fd < 0) return;
     native().syscall(SYS.CLOSE, this.release(error));
+    this.#calls.closed();
   }
 
   /** Gives the descriptor away: whoever gets it closes it, and this object is of no use any more. */

@@ -1,10 +1,11 @@
 /** Messages to DHCPv6 servers and their replies (RFC 8415 §15, §16 and §18.2). */
 import { randomBytes } from 'node:crypto';
+import { Errno } from '../../../errno.ts';
 import { WireError } from '../../netlink/wire.ts';
 import { SO, SOL } from '../../socket/constants.ts';
 import { Socket } from '../../socket/socket.ts';
 import { AF, SOCK } from '../../stack.ts';
-import { tries } from '../../time.ts';
+import { pause, tries } from '../../time.ts';
 import type { Interface } from '../source.ts';
 import {
   type Association, CLIENT_PORT, type Dhcp6Message, OPTION, type Option, SERVERS, SERVER_PORT, TYPE, findOption,
@@ -28,6 +29,9 @@ export interface AskOptions<T> {
 }
 
 export const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+/** Until a message is tried again whose source address is tentative, in ms. */
+const TENTATIVE = 100;
 
 const REQUESTED = [OPTION.DNS, OPTION.SEARCH, OPTION.REFRESH];
 
@@ -82,7 +86,7 @@ export class Exchange6 {
     // All tries of an exchange have one transaction id (RFC 8415 §16.1).
     const transaction = randomBytes(4).readUInt32BE() & 0xffffff;
     return tries(count, timing.dhcpTry, signal, async (limit) => {
-      await this.#send(this.#message(type, transaction, more, started));
+      await this.#sendSoon(() => this.#message(type, transaction, more, started), limit);
       for (;;) {
         const bytes = await this.#socket.recv(2048, { signal: limit });
         const result = this.#understand(transaction, bytes, accept);
@@ -95,6 +99,18 @@ export class Exchange6 {
   async tell(type: number, more: Option[]): Promise<void> {
     const transaction = randomBytes(4).readUInt32BE() & 0xffffff;
     await this.#send(this.#message(type, transaction, more, performance.now()));
+  }
+
+  /** Sends as soon as the link-local address may be used, which duplicate address detection has to find out first. */
+  async #sendSoon(message: () => Dhcp6Message, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        return void (await this.#send(message()));
+      } catch (error) {
+        if (!(error instanceof Errno) || error.code !== 'EADDRNOTAVAIL') throw error;
+        await pause(TENTATIVE, signal);
+      }
+    }
   }
 
   #send(message: Dhcp6Message): Promise<number> {
