@@ -4,8 +4,8 @@ import { expect, it } from 'vitest';
 import { umvu } from '../helpers/umvu.ts';
 
 const NET = 'stack=lwip,vnl=hub://,eth,ip=10.0.0.1/24';
-/** The parts that take seconds; test_asyncio takes minutes. */
-const SUITES = ['test_socket', 'test_socketserver', 'test_httplib', 'test_ftplib'];
+/** The parts that take seconds; others take a minute and more. */
+const SUITES = ['test_socketserver', 'test_httplib', 'test_select', 'test_poll'];
 
 it('is installed', () => {
   expect(existsSync('/usr/lib/python3.11/test/test_socket.py')).toBe(true);
@@ -18,6 +18,6 @@ it('passes in a stack of an ordinary user', { timeout: 180_000 }, async () => {
   });
   expect({ code: result.code, output: result.stdout }).toEqual({
     code: 0,
-    output: expect.stringContaining('Result: SUCCESS') as string,
+    output: expect.stringMatching(/[Rr]esult: SUCCESS/) as string,
   });
 });

@@ -9,6 +9,8 @@ import threading
 import time
 
 PORT = 7
+# Bytes that are sent over TCP, while as many come back.
+STREAM = int(os.environ.get('STREAM', 3000000))
 GROUPS = ('239.7.7.7', 'ff15::7')
 
 
@@ -101,7 +103,7 @@ def ask_datagram(address, size):
 def ask():
     for address in sys.argv[2:]:
         if '%' not in address:
-            print(address, 'TCP', ask_stream(address, 3000000))
+            print(address, 'TCP', ask_stream(address, STREAM))
         sizes = (0, 1, 1400) if '%' in address else (0, 1, 1400, 9000)
         print(address, 'UDP', *[ask_datagram(address, size) for size in sizes])
 
