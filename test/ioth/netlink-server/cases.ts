@@ -245,6 +245,7 @@ arp -n 10.0.0.9
         `
 ifconfig lo up
 ifconfig d0 10.2.3.4
+sleep 1.2
 ifconfig d0
 ifconfig d0 10.2.3.4 netmask 255.255.255.0
 ip -o addr show d0
