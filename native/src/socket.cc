@@ -2,6 +2,8 @@
 // a descriptor to become readable or writable on the event loop. Everything else goes through the door.
 #include "socket.h"
 
+#include "call_back.h"
+
 #include <sys/socket.h>
 
 #include <array>
@@ -138,7 +140,7 @@ class Readiness : public Napi::ObjectWrap<Readiness> {
     if ((ready & wanted_) == 0) return;
     Napi::HandleScope scope(Env());
     [[maybe_unused]] const Napi::Object self = Value();  // the callback may close it
-    on_ready_.MakeCallback(Env().Global(), {Napi::Number::New(Env(), ready & wanted_)});
+    call_back([&] { on_ready_.MakeCallback(Env().Global(), {Napi::Number::New(Env(), ready & wanted_)}); });
   }
 
   void Close(const Napi::CallbackInfo&) {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "lwip/binding.h"
+#include "call_back.h"
 #include "poller.h"
 
 namespace umvu::lwip {
@@ -25,7 +26,7 @@ class Readable : public Napi::ObjectWrap<Readable> {
     }
     poller_ = std::make_unique<Poller>(info.Env(), epoll_.get(), [this] {
       const Napi::HandleScope scope(Env());
-      callback_.MakeCallback(Env().Global(), {});
+      call_back([&] { callback_.MakeCallback(Env().Global(), {}); });
     });
   }
 

@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "call_back.h"
 #include "lwip/binding.h"
 #include "lwip/configuration.h"
 #include "lwip/packet_io.h"
@@ -39,12 +40,9 @@ class StackObject : public Napi::ObjectWrap<StackObject> {
         if (!state->events) return;
         state->events.NonBlockingCall([id, event, value](Napi::Env env, Napi::Function callback) {
           if (static_cast<napi_env>(env) == nullptr || callback.IsEmpty()) return;
-          try {
+          call_back([&] {
             callback.Call({number(env, static_cast<double>(id)), number(env, static_cast<int>(event)), number(env, value)});
-          } catch (const Napi::Error& error) {
-            // No JavaScript runs any more in an environment that ends, and that error has no value.
-            if (!error.IsEmpty()) error.ThrowAsJavaScriptException();
-          }
+          });
         });
       });
     }

@@ -1,5 +1,7 @@
 #include "net/capture_binding.h"
 
+#include "call_back.h"
+
 #include <memory>
 
 #include "net/capture.h"
@@ -25,7 +27,7 @@ class CaptureObject : public Napi::ObjectWrap<CaptureObject> {
     pump_->call([&] {
       capture_ = std::make_unique<Capture>(pump_, std::move(fd), [this](int error) {
         failed_.NonBlockingCall([error](Napi::Env env, Napi::Function callback) {
-          callback.Call({Napi::Number::New(env, error)});
+          call_back([&] { callback.Call({Napi::Number::New(env, error)}); });
         });
       });
       return 0;

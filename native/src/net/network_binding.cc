@@ -1,5 +1,7 @@
 #include "net/network_binding.h"
 
+#include "call_back.h"
+
 #include <cerrno>
 #include <memory>
 #include <string>
@@ -75,7 +77,7 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
     gone_.Unref(info.Env());
     network_ = std::make_unique<Network>(&state_->pump, options, [this](int port) {
       gone_.NonBlockingCall([port](Napi::Env env, Napi::Function callback) {
-        callback.Call({Napi::Number::New(env, port)});
+        call_back([&] { callback.Call({Napi::Number::New(env, port)}); });
       });
     });
     // Added after that of gone_, so it runs before it: the pump thread never calls a function that

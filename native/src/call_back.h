@@ -1,0 +1,18 @@
+#pragma once
+
+#include <napi.h>
+
+namespace umvu {
+
+// Runs `call`, which calls a function of JavaScript from outside of it. No JavaScript runs any more in an environment that
+// ends: the error that says so has no value, and must not end the process.
+template <typename Call>
+void call_back(Call call) {
+  try {
+    call();
+  } catch (const Napi::Error& error) {
+    if (!error.IsEmpty()) error.ThrowAsJavaScriptException();
+  }
+}
+
+}  // namespace umvu
