@@ -11,6 +11,8 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -24,12 +26,39 @@ export const sanitized = process.env['UMVU_BUILD'] === 'asan';
 /** Variable of the environment by which the test files learn where the copy is to be. */
 const VARIABLE = 'UMVU_TEST_TREE';
 
-/** Folder of the copy; the first test file that asks for it makes it. */
+/**
+ * Folder of the copy that this worker of vitest uses. The first test file that asks for one builds the project; each
+ * worker has a copy, because what it leaves running is found by the place of the program (leaks.ts).
+ */
 export function tree(): string {
   const path = process.env[VARIABLE];
   if (path === undefined) throw new Error('tests run with --config test/vitest.config.ts');
-  if (!existsSync(join(path, 'built'))) build(path);
-  return path;
+  const mine = join(path, process.env['VITEST_POOL_ID'] ?? '1');
+  if (!existsSync(mine)) {
+    const built = join(path, 'built');
+    locked(join(path, 'lock'), () => existsSync(built) || build(built));
+    execFileSync('cp', ['-al', built, mine]);
+  }
+  return mine;
+}
+
+/** Runs `action` while no other worker does. */
+function locked(lock: string, action: () => void): void {
+  const idle = new Int32Array(new SharedArrayBuffer(4));
+  for (;;) {
+    try {
+      mkdirSync(lock);
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      Atomics.wait(idle, 0, 0, 100);
+    }
+  }
+  try {
+    action();
+  } finally {
+    rmdirSync(lock);
+  }
 }
 
 /** npm packages that the runtime itself imports. */
@@ -54,7 +83,8 @@ function closure(names: readonly string[]): Set<string> {
   return found;
 }
 
-function build(to: string): void {
+function build(built: string): void {
+  const to = `${built}.new`;
   mkdirSync(join(to, 'native'), { recursive: true });
   // Types are checked elsewhere: a test run only needs the JavaScript.
   const tsc = join(projectRoot, 'node_modules/typescript/bin/tsc');
@@ -76,7 +106,7 @@ function build(to: string): void {
     cpSync(join(projectRoot, path), join(to, path), { recursive: true, filter: (p) => !/\.o$/.test(p) });
   // What loads a sanitizer into Node is not for the guests.
   writeFileSync(join(to, 'clean.cjs'), 'delete process.env.LD_PRELOAD;\ndelete process.env.ASAN_OPTIONS;\n');
-  writeFileSync(join(to, 'built'), '');
+  renameSync(to, built);
 }
 
 /** Called by vitest before all tests; returns what is called after them. */
