@@ -4,7 +4,7 @@
  * The control socket is an AF_UNIX stream, so every record has a fixed size. All numbers are in host order.
  * Mirrored in runtime/vm/launch.ts.
  *
- *   supervisor -> launcher    struct launch_setup, then its filter
+ *   supervisor -> launcher    struct launch_setup, then its filter and its words
  *   guest      -> supervisor  LAUNCH_LISTENER, or LAUNCH_FAILED
  *   supervisor -> keeper      LAUNCH_GO, when it holds the listener
  *   guest      -> supervisor  LAUNCH_EXEC_FAILED, if execvp(3) fails
@@ -24,14 +24,23 @@
 /** Wait for all processes of the tree instead of ending those that the root guest left behind. */
 #define LAUNCH_WAIT_FOR_ALL 1u
 
-/** First record from the supervisor; `instructions` structs sock_filter follow it. */
+/**
+ * First record from the supervisor. After it come `instructions` structs sock_filter, then `words_size` bytes of strings,
+ * each with its NUL: the command, `arguments` of them from argv[0] on, and the environment. They do not come by exec,
+ * because Node would not leave bytes alone that are not UTF-8.
+ */
 struct launch_setup {
 	uint32_t magic;
 	uint32_t flags;        /* LAUNCH_WAIT_FOR_ALL */
 	int64_t nofile;        /* soft RLIMIT_NOFILE of the guest, -1: leave it */
 	uint32_t instructions; /* 1 to BPF_MAXINSNS */
+	uint32_t arguments;    /* at least 1 */
+	uint32_t words_size;   /* up to LAUNCH_WORDS_MAX */
 	uint32_t reserved;
 };
+
+/** More than the kernel takes at exec (6 MiB), so that it is the one that says E2BIG. */
+#define LAUNCH_WORDS_MAX (16u << 20)
 
 enum launch_event_type {
 	LAUNCH_LISTENER = 1,    /* a: number of the listener in process b, which waits for LAUNCH_GO */

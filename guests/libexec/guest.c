@@ -117,6 +117,8 @@ void run_guest(const struct guest_plan *plan)
 		_exit(EXIT_OWN_FAILURE);
 	close(listener);
 	close(gate);
+	/* PATH is looked up in the environment of the guest. */
+	environ = plan->envp;
 	execvp(plan->command, plan->argv);
 
 	error = errno;

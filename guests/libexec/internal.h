@@ -17,6 +17,7 @@ struct guest_plan {
 	int gate;    /* one byte read from here means: run */
 	const char *command;
 	char **argv;
+	char **envp;
 };
 
 /** Sends one event; failures show as the end of the stream on the other side. */

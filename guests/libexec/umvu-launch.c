@@ -1,8 +1,8 @@
 /*
- * umvu-launch CTLFD COMMAND ARGV0 [ARGUMENT]...
+ * umvu-launch CTLFD
  *
- * Starts the root guest of a virtual machine. The supervisor runs it with the guest's standard streams,
- * environment and working directory. It forks: the child installs the seccomp filter and becomes the guest
+ * Starts the root guest of a virtual machine. The supervisor runs it with the guest's standard streams and working
+ * directory. It forks: the child installs the seccomp filter and becomes the guest
  * (guest.c), the parent stays behind as the keeper of the guest tree (keeper.c).
  */
 #define _GNU_SOURCE
@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -49,19 +50,50 @@ static bool read_all(int fd, void *buffer, size_t size)
 	return true;
 }
 
+/* Splits `size` bytes at `words` into the command, argv and the environment. False, with errno set, where they are not that. */
+static bool split_words(struct guest_plan *plan, char *words, size_t size)
+{
+	const size_t arguments = plan->setup.arguments;
+	const char *end = words + size;
+	size_t count = 0, i;
+	char **list, *next;
+
+	for (i = 0; i < size; i++)
+		count += words[i] == '\0';
+	if (size == 0 || end[-1] != '\0' || arguments == 0 || count < 1 + arguments) {
+		errno = EINVAL;
+		return false;
+	}
+	/* A null pointer after the arguments, and one after the environment. */
+	list = calloc(count + 2, sizeof(*list));
+	if (!list)
+		return false;
+	plan->command = words;
+	plan->argv = list;
+	plan->envp = list + arguments + 1;
+	next = words + strlen(words) + 1;
+	for (i = 0; next < end; next += strlen(next) + 1, i++)
+		list[i < arguments ? i : i + 1] = next;
+	return true;
+}
+
 static bool read_setup(struct guest_plan *plan)
 {
 	static struct sock_filter filter[BPF_MAXINSNS];
 	struct launch_setup *setup = &plan->setup;
+	char *words;
 
 	if (!read_all(plan->control, setup, sizeof(*setup)))
 		return false;
-	if (setup->magic != LAUNCH_MAGIC || setup->instructions == 0 || setup->instructions > BPF_MAXINSNS) {
+	if (setup->magic != LAUNCH_MAGIC || setup->instructions == 0 || setup->instructions > BPF_MAXINSNS ||
+	    setup->words_size > LAUNCH_WORDS_MAX) {
 		errno = EINVAL;
 		return false;
 	}
 	plan->filter = filter;
-	return read_all(plan->control, filter, setup->instructions * sizeof(*filter));
+	words = malloc(setup->words_size + 1);
+	return words && read_all(plan->control, filter, setup->instructions * sizeof(*filter)) &&
+	       read_all(plan->control, words, setup->words_size) && split_words(plan, words, setup->words_size);
 }
 
 static int fail(int control, enum launch_step step)
@@ -78,7 +110,7 @@ static int control_socket(int argc, char **argv)
 	char *end;
 	long fd;
 
-	if (argc < 4)
+	if (argc != 2)
 		return -1;
 	fd = strtol(argv[1], &end, 10);
 	if (*end != '\0' || fd < 3 || fd > 65535)
@@ -100,8 +132,6 @@ int main(int argc, char **argv)
 		fputs("umvu-launch: this program is started by umvu, not by hand\n", stderr);
 		return 2;
 	}
-	plan.command = argv[2];
-	plan.argv = argv + 3;
 	if (!read_setup(&plan))
 		return fail(plan.control, LAUNCH_STEP_SETUP);
 

@@ -8,6 +8,7 @@ import { version } from '../version.ts';
 import { startVm, type Vm } from '../vm/vm.ts';
 import type { GuestExit } from '../vm/guest.ts';
 import { inheritedStdio } from '../vm/inherited.ts';
+import { lastArguments } from '../vm/words.ts';
 import { EXIT_FAILURE, Failure, print, reason } from './output.ts';
 import type { Parsed } from './parse.ts';
 import { request as checked, type RunRequest } from './request.ts';
@@ -132,7 +133,9 @@ async function runInVm(request: RunRequest): Promise<GuestExit> {
     await prepare(vm, request);
     banner(request);
     const { command, args, env } = commandOf(request);
-    const guest = await vm.spawn(command, args, {
+    // A command with its arguments is the end of the command line.
+    const [program = command, ...words] = lastArguments([command, ...args]);
+    const guest = await vm.spawn(program, words, {
       stdio: inheritedStdio(),
       env,
       waitForAll: request.wait,

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Launched } from './launch.ts';
+import type { Word } from './words.ts';
 
 /** How a guest ended, as in the 'exit' event of a ChildProcess: one of the two is null. */
 export interface GuestExit {
@@ -17,7 +18,7 @@ export interface SpawnOptions {
   /** As for child_process.spawn; "pipe" by default. */
   stdio?: StdioOptions;
   /** argv[0], the command by default. */
-  argv0?: string;
+  argv0?: Word;
   /**
    * When true the guest counts as ended only when the last of its descendants has; otherwise what is left
    * when the command ends is ended too (SIGTERM, and SIGKILL a second later).

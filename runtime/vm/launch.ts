@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { Errno, check } from '../errno.ts';
 import { guestLibexecDir, native } from '../native.ts';
+import { type Word, environment, wordBytes } from './words.ts';
 
 const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
@@ -17,7 +18,7 @@ const SYS_PIDFD_GETFD = 438;
 // Mirrors guests/include/launch.h.
 const MAGIC = 0x75766d75;
 const WAIT_FOR_ALL = 1;
-const SETUP_SIZE = 24;
+const SETUP_SIZE = 32;
 const EVENT_SIZE = 16;
 const COMMAND_SIZE = 8;
 const EVENT = { LISTENER: 1, FAILED: 2, EXEC_FAILED: 3, STOPPED: 4, ENDED: 5 } as const;
@@ -34,10 +35,10 @@ const INSTRUCTION_SIZE = 8;
 
 export interface LaunchRequest {
   /** Looked up in the PATH of `env` when it has no slash. */
-  command: string;
-  args: readonly string[];
+  command: Word;
+  args: readonly Word[];
   /** argv[0], the command by default. */
-  argv0?: string;
+  argv0?: Word;
   env: NodeJS.ProcessEnv;
   /** Ours by default, which may be a folder that we could not enter again. */
   cwd?: string | undefined;
@@ -95,8 +96,7 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
   // Node makes a pair of AF_UNIX stream sockets for a pipe; descriptors from this one up are not the guest's.
   stdio.push('pipe');
   const program = join(guestLibexecDir, 'umvu-launch');
-  const argv = [String(controlFd), request.command, request.argv0 ?? request.command, ...request.args];
-  const child = spawn(program, argv, { stdio, env: request.env, cwd: request.cwd });
+  const child = spawn(program, [String(controlFd)], { stdio, env: {}, cwd: request.cwd });
   const root = new RootGuest(child, controlFd);
   root.sendSetup(request);
   await root.ready.catch((error: Error) => {
@@ -166,12 +166,16 @@ class RootGuest implements Launched {
   }
 
   sendSetup(request: LaunchRequest): void {
+    const { command, argv0 = command, args, env } = request;
+    const words = wordBytes([command, argv0, ...args, ...environment(env)]);
     const setup = Buffer.alloc(SETUP_SIZE);
     setup.writeUInt32LE(MAGIC, 0);
     setup.writeUInt32LE(request.waitForAll ? WAIT_FOR_ALL : 0, 4);
     setup.writeBigInt64LE(BigInt(openFiles), 8);
     setup.writeUInt32LE(request.filter.length / INSTRUCTION_SIZE, 16);
-    this.#control?.write(Buffer.concat([setup, request.filter]));
+    setup.writeUInt32LE(1 + args.length, 20);
+    setup.writeUInt32LE(words.length, 24);
+    this.#control?.write(Buffer.concat([setup, request.filter, words]));
   }
 
   #receive(bytes: Buffer): void {

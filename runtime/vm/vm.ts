@@ -14,6 +14,7 @@ import { byNumber, type SyscallName } from '../syscalls/table.ts';
 import { Dispatcher, type CallStats, type Tracer } from './dispatch.ts';
 import { Guest, type SpawnOptions } from './guest.ts';
 import { launch } from './launch.ts';
+import type { Word } from './words.ts';
 import type { Mount, PathRule } from './mounts.ts';
 import type { Inherited, Process } from './process.ts';
 import { within } from './patience.ts';
@@ -246,8 +247,11 @@ export class Vm {
 
   // -- Guests ----------------------------------------------------------------------------------------------
 
-  /** Starts a command. Rejects only when the supervisor itself fails; a command not found exits with 127. */
-  async spawn(command: string, args: readonly string[] = [], options: SpawnOptions = {}): Promise<Guest> {
+  /**
+   * Starts a command; words that are not UTF-8 are given as bytes. Rejects only when the supervisor itself fails; a
+   * command not found exits with 127.
+   */
+  async spawn(command: Word, args: readonly Word[] = [], options: SpawnOptions = {}): Promise<Guest> {
     if (this.#closed) throw new Errno('ESHUTDOWN', 'the VM is closed');
     this.#trapped ??= this.#callsToTrap();
     const env = { ...(options.env ?? process.env) };

@@ -107,6 +107,11 @@ describe('what a command finds', () => {
     expect(stdout).toBe(words.map((word) => `<${word}>`).join(''));
   });
 
+  it('has the bytes of its arguments and its environment, also where they are not UTF-8', () => {
+    const script = `X=$(printf 'a\\377b') ${QUOTED} sh -c 'printf %s "$1|$X" | od -An -tx1' sh "$(printf 'c\\351\\376')"`;
+    expect(spawnSync('bash', ['-c', script], { encoding: 'utf8' }).stdout).toBe(' 63 e9 fe 7c 61 ff 62\n');
+  });
+
   it('has the signals, limits and descriptors that umvu was given, and not those of Node', async () => {
     const script = 'grep -E "^Sig(Ign|Blk)" /proc/self/status; ulimit -S -n; ls /proc/self/fd; umask';
     const { stdout } = await umvu(['sh', '-c', script]);
