@@ -110,7 +110,7 @@ const SANITIZED = [
   // libvdeplug cannot be loaded into a process with AddressSanitizer.
   '--exclude=test/ioth/libvdeplug.test.ts',
   // These are about amounts, words and what TypeScript does, not about memory.
-  '--exclude=test/ioth/{arp,autoconf,config,config-wire,dns,dns-wire,hash,keeper,netlink-server,netlink-server-protocol,node}.test.ts',
+  '--exclude=test/ioth/{arp,autoconf,bad-servers,config,config-wire,dns,dns-wire,hash,keeper,netlink-server,netlink-server-protocol,node}.test.ts',
   '--exclude=test/hostile/api.test.ts',
   '--exclude=test/hostile/input.test.ts',
 ];

@@ -4,7 +4,6 @@ import { WireError } from './netlink/wire.ts';
 /** Reads a packet from its start to its end. Throws {@link WireError} where it ends too early. */
 export class ByteReader {
   readonly bytes: Uint8Array;
-  readonly #view: DataView;
   readonly #protocol: string;
   readonly #end: number;
   /** Where the next byte is read, counted from the start of `bytes`. */
@@ -13,7 +12,6 @@ export class ByteReader {
   /** Reads `bytes` from `start` up to `end`; `protocol` names them in errors. */
   constructor(bytes: Uint8Array, protocol: string, start = 0, end = bytes.length) {
     this.bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#protocol = protocol;
     this.at = start;
     this.#end = end;
@@ -27,16 +25,20 @@ export class ByteReader {
     return new WireError(at, what, this.#protocol);
   }
 
+  // By hand, because a DataView for each packet costs more than its numbers.
   u8(): number {
-    return this.#view.getUint8(this.#take(1));
+    return this.bytes[this.#take(1)]!;
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2));
+    const at = this.#take(2);
+    return (this.bytes[at]! << 8) | this.bytes[at + 1]!;
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4));
+    const { bytes } = this;
+    const at = this.#take(4);
+    return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
   }
 
   /** The next `length` bytes, a view into the packet. */
@@ -72,31 +74,26 @@ export class ByteReader {
 /** Writes a packet; it grows as needed. */
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
-  #view: DataView;
   /** The number of bytes written. */
   length = 0;
 
   constructor(room = 512) {
     this.#bytes = new Uint8Array(room);
-    this.#view = new DataView(this.#bytes.buffer);
   }
 
   u8(value: number): this {
-    const at = this.#make(1); // may replace the view
-    this.#view.setUint8(at, value);
+    const at = this.#make(1); // may replace the bytes
+    this.#bytes[at] = value;
     return this;
   }
 
   u16(value: number): this {
-    const at = this.#make(2); // may replace the view
-    this.#view.setUint16(at, value);
+    this.patch16(this.#make(2), value);
     return this;
   }
 
   u32(value: number): this {
-    const at = this.#make(4); // may replace the view
-    this.#view.setUint32(at, value);
-    return this;
+    return this.u16(value >>> 16).u16(value & 0xffff);
   }
 
   put(bytes: ArrayLike<number>): this {
@@ -115,13 +112,19 @@ export class ByteWriter {
   counted(write: () => void): this {
     const at = this.#make(2);
     write();
-    this.#view.setUint16(at, this.length - at - 2);
+    this.patch16(at, this.length - at - 2);
     return this;
+  }
+
+  /** Changes a byte that was written before. */
+  patch8(at: number, value: number): void {
+    this.#bytes[at] = value;
   }
 
   /** Changes a word of 16 bits that was written before. */
   patch16(at: number, value: number): void {
-    this.#view.setUint16(at, value);
+    this.#bytes[at] = value >> 8;
+    this.#bytes[at + 1] = value;
   }
 
   bytes(): Uint8Array<ArrayBuffer> {
@@ -135,7 +138,6 @@ export class ByteWriter {
       const larger = new Uint8Array(Math.max(this.length, this.#bytes.length * 2));
       larger.set(this.#bytes);
       this.#bytes = larger;
-      this.#view = new DataView(larger.buffer);
     }
     return start;
   }

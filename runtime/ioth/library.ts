@@ -11,7 +11,8 @@ import { Errno } from '../errno.ts';
 import { type ApplyOptions, applyConfig, parseConfig, resolvconfOf } from './config/index.ts';
 import { StackDns } from './dns/promises.ts';
 import type { IothHost } from './host.ts';
-import { type IpAddress, NetlinkClient, formatIp, formatMac } from './netlink/index.ts';
+import { type InterfaceAddress, interfaceAddresses } from './ifaddrs.ts';
+import { NetlinkClient } from './netlink/index.ts';
 import { newStack as openStack, newStackFromConfig, sharedHost } from './newstack.ts';
 import type { NodeContext } from './node/context.ts';
 import { type StackDgram, stackDgram } from './node/dgram.ts';
@@ -25,8 +26,9 @@ import {
 } from './node/http.ts';
 import { type StackNet, stackNet } from './node/net.ts';
 import { equipSocket } from './node/stream-handle.ts';
+import type { BasicSocket } from './socket/basic.ts';
 import { Socket } from './socket/socket.ts';
-import { AF, SOCK, type Stack } from './stack.ts';
+import { SOCK, type Stack } from './stack.ts';
 import { splitInterface } from './vnl.ts';
 
 function readHosts(): string {
@@ -37,17 +39,7 @@ function readHosts(): string {
   }
 }
 
-/** One entry of {@link IothStack.getifaddrs}. */
-export interface InterfaceAddress {
-  name: string;
-  index: number;
-  /** AF.PACKET for the link itself, whose address is that of its hardware. */
-  family: number;
-  /** IFF_* of the link. */
-  flags: number;
-  address: string;
-  prefixLength?: number;
-}
+export type { InterfaceAddress } from './ifaddrs.ts';
 
 /** A stack of a program (struct ioth). */
 export class IothStack {
@@ -61,7 +53,7 @@ export class IothStack {
   readonly dns: StackDns;
   readonly #defaultInterface: string;
   readonly #context: NodeContext;
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new Set<BasicSocket>();
   readonly #tracked = new Set<WeakRef<object>>();
   #dispatcher: Dispatcher | undefined;
   #closed = false;
@@ -125,30 +117,7 @@ export class IothStack {
 
   /** Links, then their addresses (ioth_getifaddrs(3)). */
   getifaddrs(): InterfaceAddress[] {
-    return this.netlink((client) => {
-      const links = client.links();
-      const name = (index: number): string => links.find((link) => link.index === index)?.name ?? '';
-      return [
-        ...links.map((link) => ({
-          name: link.name ?? '',
-          index: link.index,
-          family: AF.PACKET,
-          flags: link.flags,
-          address: formatMac(link.address ?? new Uint8Array(6)),
-        })),
-        ...client.addresses().map((each) => ({
-          name: name(each.index),
-          index: each.index,
-          family: each.family,
-          flags: links.find((link) => link.index === each.index)?.flags ?? 0,
-          address: formatIp({
-            family: each.family as IpAddress['family'],
-            bytes: (each.local ?? each.address)!,
-          }),
-          prefixLength: each.prefixLength,
-        })),
-      ];
-    });
+    return this.netlink(interfaceAddresses);
   }
 
   /** An http.Agent or https.Agent of this stack, with options of its own. */

@@ -2,7 +2,9 @@
  * Opening stacks, for programs that use the IoTh library: the counterparts of ioth_newstack(3) and
  * ioth_newstackc(3).
  */
+import { Errno } from '../errno.ts';
 import { applyInterfaces, parseConfig } from './config/index.ts';
+import { type Word, badWord } from './config/words.ts';
 import { type IothHost, createIothHost } from './host.ts';
 import type { Stack, StackRequest } from './stack.ts';
 import { splitInterface } from './vnl.ts';
@@ -35,6 +37,15 @@ export function newStack(
   return host.newStack(named.driver, interfaces, { ...named.options, ...options });
 }
 
+/** `error` with the place of `stack=` in it, where the name of the driver or its options are what is wrong. */
+function aboutStack(word: Word, error: unknown): unknown {
+  if (!(error instanceof Errno)) return error;
+  const options = error.code === 'EINVAL' && word.value?.includes(',');
+  return options || error.code === 'EOPNOTSUPP'
+    ? new Errno(error.errno, badWord(word, error.message).message)
+    : error;
+}
+
 /**
  * Opens and configures a stack: `stack=vdestack,vnl=hub://,eth,ip=10.0.0.1/24,gw=10.0.0.254,dns=10.0.0.53`. Each
  * `vnl=` is an interface, whose name may stand before it (`vnl=wan:vde:///tmp/switch`). Options of the driver need
@@ -44,7 +55,9 @@ export function newStack(
 export async function newStackFromConfig(text: string, host: IothHost = sharedHost()): Promise<Stack> {
   const config = parseConfig(text, true);
   const interfaces = config.vnls.map(splitInterface);
-  const stack = await newStack(config.stack ?? '', interfaces, {}, host);
+  const stack = await newStack(config.stack ?? '', interfaces, {}, host).catch((error: unknown) => {
+    throw config.stackWord === undefined ? error : aboutStack(config.stackWord, error);
+  });
   try {
     await applyInterfaces(stack, config.interfaces, { fallback: interfaces[0]?.name ?? 'vde0' });
     return stack;

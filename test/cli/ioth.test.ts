@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { formatMac, hashMac } from '../../runtime/ioth/index.ts';
 import { exec } from '../helpers/exec.ts';
 import { newNetns, type Netns } from '../helpers/netns.ts';
 import { sanitized, tree } from '../helpers/tree.ts';
@@ -85,6 +86,27 @@ describe.each(USERS)('autoconfiguration in umvu of %s', (who) => {
     const result = await umvu(['--net', 'stack=vdestack,vnl=hub://', 'sh', '-c', script], { as: who });
     expect(result.stderr).toBe('');
     expect(result.stdout).toMatch(/UP[^]*inet 10\.0\.0\.9\/24/);
+  });
+
+  it('configures a mounted stack by ipconf, and no other', async () => {
+    const ipconf = node(join(DIR, 'ipconf.js')).join(' ');
+    const script = `set -e
+vumount -t vunetioth -o hub:// vdestack /dev/net/one
+vumount -t vunetioth -o hub:// lwip /dev/net/two
+for each in one two; do
+  vustack /dev/net/$each ${ipconf} -r eth,fqdn=$each.hash.local,ip=10.0.0.9/24,dns=10.0.0.53
+  vustack /dev/net/$each ip -o -4 addr show vde0
+  vustack /dev/net/$each ip -o link show vde0
+done
+! vustack /dev/net/one ${ipconf} eth,nonsense
+ip -o addr`;
+    const result = await umvu(['-m', 'vunetioth', '--', 'sh', '-c', script], { as: who });
+    expect(result.code, result.stderr).toBe(0);
+    expect(result.stderr).toContain('«nonsense» (character 5 of the configuration): unknown word');
+    const one = 'nameserver 10\\.0\\.0\\.53\n.*inet 10\\.0\\.0\\.9/24.*\n.*link/ether ';
+    const macs = ['one', 'two'].map((name) => formatMac(hashMac(`${name}.hash.local`)));
+    expect(result.stdout).toMatch(new RegExp(macs.map((mac) => `${one}${mac}`).join('[^]*')));
+    expect(result.stdout.split('10.0.0.9')).toHaveLength(3);
   });
 
   it('configures the stack of --net', async () => {

@@ -52,8 +52,13 @@ describe('words', () => {
     ]);
   });
 
-  it.each([`ip='1`, 'vnl={', 'x\\'])('must be finished: %s', async (text) => {
-    expect(await failure(() => parseWords(text))).toMatchObject({ code: 'EINVAL' });
+  it.each([
+    [`eth,ip='1`, `«ip='1» (character 8 of the configuration): ' without its end`],
+    ['eth,vnl=a{b{c}', '«vnl=a{b{c}» (character 10 of the configuration): { without its end'],
+    ['x\\', '«x\\» (character 2 of the configuration): \\ without its end'],
+    ['eth "', '«"» (character 5 of the configuration): " without its end'],
+  ])('must be finished: %s', async (text, message) => {
+    expect(await failure(() => parseWords(text))).toMatchObject({ code: 'EINVAL', message });
   });
 });
 
@@ -80,6 +85,8 @@ describe('configurations', () => {
     ['mac=1:2:3', 'not an Ethernet address'],
     ['mac=01:00:5e:00:00:01', 'multicast'],
     ["domain='a\nnameserver 1.2.3.4'", 'not a domain name'],
+    ['domain=a..b', 'not a domain name'],
+    [`fqdn=${'x'.repeat(64)}.test`, 'not a domain name'],
     ['ifindex=x', 'index'],
     ['iface=', 'value is missing'],
     ['eth=1', 'takes no value'],
@@ -227,6 +234,9 @@ describe('a stack', () => {
       [`stack=${driver},vnl=null://,gw=10.0.0.1`, 'ENETUNREACH', 'gw=10.0.0.1'],
       [`stack=${driver},vnl=null://,bogus`, 'EINVAL', 'bogus'],
       [`stack=${driver},vnl=a/b:null://`, 'EINVAL', 'a/b:null'],
+      [`eth,stack=${driver},vnl=hub:///x[mod=8]`, 'EINVAL', `character ${12 + driver.length}`],
+      [`eth,vnl=':null://'`, 'EINVAL', 'character 5'],
+      [`eth,stack='${driver},mtu=x'`, 'EINVAL', 'character 5'],
       [`stack='${driver},mtu=x'`, 'EINVAL', 'mtu=x'],
       [`stack='${driver},mtu=99999',vnl=null://`, 'EINVAL', 'mtu'],
     ])('refuses %s', async (text, code, word) => {
@@ -238,6 +248,7 @@ describe('a stack', () => {
 
   it.each([
     ['stack=nosuch', 'EOPNOTSUPP', 'nosuch'],
+    ['eth stack=nosuch', 'EOPNOTSUPP', '«stack=nosuch» (character 5'],
     ["stack='kernel,x=1'", 'EINVAL', 'x'],
     ['stack=null,eth', 'EAFNOSUPPORT', ''],
   ])('refuses %s', async (text, code, word) => {

@@ -10,6 +10,7 @@ import {
   serializeMessage,
 } from '../../runtime/ioth/dns/index.ts';
 import { nameLabels, sameName } from '../../runtime/ioth/dns/name.ts';
+import { inetAddress, parseResolvConf } from '../../runtime/ioth/index.ts';
 import { WireError } from '../../runtime/ioth/netlink/wire.ts';
 import { Random } from '../helpers/random.ts';
 
@@ -211,5 +212,38 @@ describe('bad packets', () => {
       }
     }
     expect(performance.now() - start).toBeLessThan(1000);
+  });
+});
+
+describe('resolv.conf', () => {
+  it('is read as the man page says', () => {
+    expect(
+      parseResolvConf(`# comment
+domain first.test
+nameserver 10.0.0.1 # one
+  nameserver fc00::1
+nameserver bogus
+nameserver 10.0.0.2
+nameserver 10.0.0.3
+search a.test b.test.
+options ndots:3 timeout:5 attempts:4 rotate debug edns0`),
+    ).toEqual({
+      servers: ['10.0.0.1', 'fc00::1', '10.0.0.2'].map((address) => inetAddress(address, 53)),
+      search: ['a.test', 'b.test'],
+      ndots: 3,
+      timeout: 5000,
+      attempts: 4,
+      rotate: true,
+      tcp: false,
+    });
+  });
+
+  it('may be a list of servers (iothdns)', () => {
+    const servers = (text: string) =>
+      parseResolvConf(text).servers.map(({ address, port }) => `${address} ${port}`);
+    expect(servers('::1,fc00::5')).toEqual(['::1 53', 'fc00::5 53']);
+    expect(servers('127.0.0.1')).toEqual(['127.0.0.1 53']);
+    expect(servers('127.0.0.1:5353,[::1]:5354')).toEqual(['127.0.0.1 5353', '::1 5354']);
+    expect([servers(''), servers('bogus')]).toEqual([[], []]);
   });
 });

@@ -1,4 +1,5 @@
 /** The resolver and the server side, with dnsmasq, unbound and dig on a network of ours. */
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,7 +25,6 @@ import {
   makeReply,
   newStackc,
   parseMessage,
-  parseResolvConf,
   reverseName,
   serializeMessage,
   serveTcp,
@@ -89,39 +89,6 @@ remote-control:
 
   const resolver = (conf: string, hosts?: string): Resolver =>
     new Resolver(stack.stack, { conf, ...(hosts ? { hosts } : {}) });
-
-  describe('resolv.conf', () => {
-    it('is read as the man page says', () => {
-      expect(
-        parseResolvConf(`# comment
-domain first.test
-nameserver 10.0.0.1 # one
-  nameserver fc00::1
-nameserver bogus
-nameserver 10.0.0.2
-nameserver 10.0.0.3
-search a.test b.test.
-options ndots:3 timeout:5 attempts:4 rotate debug edns0`),
-      ).toEqual({
-        servers: ['10.0.0.1', 'fc00::1', '10.0.0.2'].map((address) => inetAddress(address, 53)),
-        search: ['a.test', 'b.test'],
-        ndots: 3,
-        timeout: 5000,
-        attempts: 4,
-        rotate: true,
-        tcp: false,
-      });
-    });
-
-    it('may be a list of servers (iothdns)', () => {
-      const servers = (text: string) =>
-        parseResolvConf(text).servers.map(({ address, port }) => `${address} ${port}`);
-      expect(servers('::1,fc00::5')).toEqual(['::1 53', 'fc00::5 53']);
-      expect(servers('127.0.0.1')).toEqual(['127.0.0.1 53']);
-      expect(servers('127.0.0.1:5353,[::1]:5354')).toEqual(['127.0.0.1 5353', '::1 5354']);
-      expect([servers(''), servers('bogus')]).toEqual([[], []]);
-    });
-  });
 
   describe('lookups', () => {
     it('find addresses (IOTH-FACTS §3.3)', async () => {
@@ -283,6 +250,10 @@ options ndots:3 timeout:5 attempts:4 rotate debug edns0`),
       return serializeMessage(message);
     };
 
+    const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
+    const framed = (bytes: Uint8Array): Uint8Array =>
+      Uint8Array.from([bytes.length >> 8, bytes.length & 0xff, ...bytes]);
+
     it('that never answer are given up after the timeout', async () => {
       const { d, close, asked } = await badServer(() => undefined);
       const start = Date.now();
@@ -353,6 +324,34 @@ options ndots:3 timeout:5 attempts:4 rotate debug edns0`),
       expect(await d.lookupA('x.test')).toEqual(['192.0.2.3']);
       expect(asked).toHaveLength(2);
       close();
+    });
+
+    it.each<[string, string, (query: Buffer) => Uint8Array | undefined]>([
+      ['hang up', 'ECONNREFUSED', () => undefined],
+      ['promise more than they send', 'ETIMEOUT', () => hex('0100 1234')],
+      ['say nothing', 'ETIMEOUT', () => new Uint8Array(0)],
+      ['send an empty message', 'ECONNREFUSED', () => hex('0000')],
+      ['send garbage', 'ECONNREFUSED', () => hex('0004 ffffffff')],
+      [
+        'answer another query',
+        'ECONNREFUSED',
+        (query) => framed(reply(query, '6.6.6.1', (m) => (m.id ^= 1))),
+      ],
+    ])('over TCP that %s are given up', async (_what, code, answer) => {
+      const server = stack.net.createServer((socket) => {
+        socket.on('error', () => undefined);
+        socket.on('data', (data) => {
+          const bytes = answer(data.subarray(2));
+          if (bytes === undefined) socket.destroy();
+          else socket.write(bytes);
+        });
+      });
+      await once(server.listen(0, '10.0.0.1'), 'listening');
+      const { port } = server.address() as { port: number };
+      const d = resolver(`nameserver 10.0.0.1:${port}\noptions use-vc timeout:1 attempts:1`);
+      await expect(d.lookupA('x.test')).rejects.toMatchObject({ code });
+      d.close();
+      server.close();
     });
 
     it('are left for the next one', async () => {

@@ -1,4 +1,6 @@
 /** The Berkeley calls on stacks, of the kernel and in user space. */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import {
@@ -7,6 +9,7 @@ import {
   IPPROTO,
   type InetAddress,
   MSG,
+  Resolver,
   SHUT,
   SO,
   SOCK,
@@ -23,6 +26,7 @@ import {
   truncated,
 } from '../../runtime/ioth/index.ts';
 import { native } from '../../runtime/native.ts';
+import { until } from '../helpers/exec.ts';
 import { descriptors } from '../helpers/leaks.ts';
 import { DRIVERS, twoStacks } from '../helpers/stacks.ts';
 
@@ -136,21 +140,66 @@ describe.each(DRIVERS)('%s', (driver) => {
 
     it('end with their stack', async () => {
       const stack = await newStackc(`stack=${driver},vnl=switch://,eth,ip=10.0.0.9`, two.host);
-      const one = stack.msocket(AF.INET, SOCK.DGRAM);
-      const connecting = stack.msocket(AF.INET, SOCK.STREAM);
-      const calls = [
-        one.recv(),
-        connecting.connect(inetAddress('10.0.0.77', 1)),
-        stack.dns.resolver.resolve('x.test', 'A').catch((e: unknown) => Promise.reject(e as Error)),
-      ];
-      const settled = Promise.allSettled(calls);
-      await stack.close();
-      const codes = (await settled).map(
-        (each) => each.status === 'rejected' && (each.reason as { code: string }).code,
+      const nobody = inetAddress('10.0.0.77', 1);
+      const datagrams = stack.msocket(AF.INET, SOCK.DGRAM);
+      const listener = stack.msocket(AF.INET, SOCK.STREAM);
+      listener.bind(inetAddress('10.0.0.9', 7));
+      listener.listen();
+      // A server that takes connections and says nothing.
+      const heard: Socket[] = [];
+      const mute = two.a.net
+        .createServer((each) => heard.push(each.on('error', () => undefined)))
+        .listen(8080);
+      await once(mute, 'listening');
+      const resolver = new Resolver(stack.stack, { conf: '10.0.0.77' });
+      stack.dns.setServers(['10.0.0.77']);
+      const request = stack.http.get('http://10.0.0.1:8080/');
+      const calls = {
+        recv: datagrams.recv(),
+        accept: listener.accept(),
+        connect: stack.msocket(AF.INET, SOCK.STREAM).connect(nobody),
+        'net.connect': once(stack.net.connect(1, '10.0.0.77'), 'connect'),
+        lookup: stack.dns.lookup('x.test'),
+        resolve: stack.dns.resolve4('x.test'),
+        'a resolver of its own': resolver.lookupA('x.test'),
+        dhcp: stack.config('dhcp'),
+        http: once(request, 'response'),
+        fetch: stack.fetch('http://10.0.0.1:8080/'),
+      };
+      const settled = Promise.all(
+        Object.entries(calls).map(([name, call]) =>
+          (call as Promise<unknown>).then(
+            () => [name, 'done'],
+            (error: Error & { code?: string; cause?: { code?: string } }) => [
+              name,
+              error.cause?.code ?? error.code,
+            ],
+          ),
+        ),
       );
-      expect(codes.slice(0, 2)).toEqual(['ENETDOWN', 'ENETDOWN']);
+      await sleep(50);
+      const start = performance.now();
+      await stack.close();
+      expect(Object.fromEntries(await settled)).toEqual({
+        recv: 'ENETDOWN',
+        accept: 'ENETDOWN',
+        connect: 'ENETDOWN',
+        'net.connect': 'ENETDOWN',
+        lookup: 'ENETDOWN',
+        resolve: 'ENETDOWN',
+        'a resolver of its own': 'ENETDOWN',
+        dhcp: 'ENETDOWN',
+        http: 'ECONNRESET',
+        fetch: 'ENETDOWN',
+      });
+      expect(performance.now() - start).toBeLessThan(1000);
       expect(() => stack.msocket(AF.INET, SOCK.DGRAM)).toThrow('closed');
       await stack.close();
+      heard.forEach((each) => each.destroy());
+      await once(mute.close(), 'close');
+      // They end a moment later; the next test counts them.
+      let last = -1;
+      await until('the end of all descriptors', () => last === (last = descriptors()));
     });
   });
 

@@ -47,7 +47,10 @@ export async function settled(
   }
 }
 
-/** Gives the interface an address and waits until it may be used; false when somebody else has it. */
+/**
+ * Gives the interface an address and waits until it may be used; false when somebody else has it. It is taken back where
+ * `signal` ends the wait.
+ */
 export async function addGlobal(
   link: Interface,
   address: Uint8Array,
@@ -59,8 +62,13 @@ export async function addGlobal(
   NetlinkClient.with(link.stack, (client) =>
     client.addAddress(link.index, ip, prefixLength, { ...times, replace: true, detect: true }),
   );
-  const state = await settled(link, (each) => Buffer.compare(each, address) === 0, signal);
-  if (state !== 'taken') return true;
+  try {
+    const state = await settled(link, (each) => Buffer.compare(each, address) === 0, signal);
+    if (state !== 'taken') return true;
+  } catch (error) {
+    removeAddress(link, address, prefixLength);
+    throw error;
+  }
   removeAddress(link, address, prefixLength);
   return false;
 }

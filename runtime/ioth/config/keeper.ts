@@ -104,6 +104,8 @@ export class LeaseKeeper<L extends LeaseTimes> {
     const rebinding = this.#passed() >= lease.rebindAfter;
     try {
       const answer = await this.#user.prolong(lease, rebinding, this.signal);
+      // It may have come in the very moment of the end.
+      this.signal.throwIfAborted();
       if (answer === 'lost') return await this.lose();
       if (answer !== undefined) {
         if (await this.#user.install(answer, this.signal)) this.keep(answer);

@@ -1,6 +1,9 @@
 /** What the words of a configuration ask for (IOTH-FACTS §2.2). Nothing is applied here. */
+import { nameLabels } from '../dns/name.ts';
 import { type IpAddress, parseIp, parseMac } from '../netlink/address.ts';
+import { WireError } from '../netlink/wire.ts';
 import { AF } from '../stack.ts';
+import { VnlError, parseVnl, splitInterface } from '../vnl.ts';
 import type { SourceName } from './source.ts';
 import { type Word, badWord, parseWords } from './words.ts';
 
@@ -35,6 +38,8 @@ export type Undo = 'eth' | 'ip' | 'gw' | 'dns' | 'domain' | SourceName;
 /** A whole configuration string. */
 export interface Config {
   stack?: string;
+  /** The word that said `stack`. */
+  stackWord?: Word;
   vnls: string[];
   interfaces: InterfaceConfig[];
 }
@@ -84,6 +89,12 @@ function prefixOf(word: Word, value: string): WordAddress & { prefixLength: numb
 function nameOf(word: Word, value: string): string {
   // A blank or a newline would become another line of resolv.conf(5).
   if (!/^[^\s\0]{1,255}$/.test(value)) throw badWord(word, 'not a domain name');
+  try {
+    nameLabels(value);
+  } catch (error) {
+    if (error instanceof WireError) throw badWord(word, 'not a domain name');
+    throw error;
+  }
   return value;
 }
 
@@ -146,9 +157,24 @@ function readInterfaceWord(config: InterfaceConfig, word: Word): void {
 function readStackWord(config: Config, word: Word): boolean {
   if (word.tag !== 'stack' && word.tag !== 'vnl') return false;
   if (word.value === undefined) throw badWord(word, 'a value is missing');
-  if (word.tag === 'stack') config.stack = word.value;
-  else config.vnls.push(word.value);
+  if (word.tag === 'stack') {
+    config.stack = word.value;
+    config.stackWord = word;
+  } else {
+    checkVnl(word, word.value);
+    config.vnls.push(word.value);
+  }
   return true;
+}
+
+/** Complains about a network locator that cannot be understood, as long as it is known where in the string it stands. */
+function checkVnl(word: Word, value: string): void {
+  try {
+    parseVnl(splitInterface(value).vnl);
+  } catch (error) {
+    if (error instanceof VnlError) throw badWord(word, error.message);
+    throw error;
+  }
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What was configured in each stack, so that later configurations can add to it or undo it. */
 import { Errno } from '../../errno.ts';
+import { lifeOf } from '../life.ts';
 import type { IpAddress } from '../netlink/index.ts';
 import type { Stack } from '../stack.ts';
 import type { InterfaceConfig, WordAddress } from './parse.ts';
@@ -24,13 +25,14 @@ export class Store {
   dns: WordAddress[] = [];
   domains: string[] = [];
   /** Ends when the stack is closed. */
-  readonly life = new AbortController();
+  readonly life: AbortController;
   /** The last text that {@link takeResolvConf} gave. */
   #told: string | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(stack: Stack) {
     this.#stack = stack;
+    this.life = lifeOf(stack);
     // Sources have sockets and timers, and leases to give back.
     const close = stack.close.bind(stack);
     stack.close = async () => {

@@ -30,6 +30,8 @@ class Lexer {
   #tag: string | undefined;
   #part = '';
   #depth = 0;
+  /** Where the first open brace is. */
+  #opened = 0;
 
   constructor(text: string) {
     this.#text = text;
@@ -37,7 +39,7 @@ class Lexer {
 
   run(): Word[] {
     while (this.#at < this.#text.length) this.#step();
-    if (this.#depth > 0) throw this.#unfinished('{');
+    if (this.#depth > 0) throw this.#unfinished('{', this.#opened);
     this.#endWord();
     return this.words;
   }
@@ -54,14 +56,14 @@ class Lexer {
     } else if (char === "'" || char === '"') {
       this.#quoted(char);
     } else if (char === '\\') {
-      if (this.#at + 1 >= this.#text.length) throw this.#unfinished('\\');
+      if (this.#at + 1 >= this.#text.length) throw this.#unfinished('\\', this.#at);
       this.#put(this.#text.charAt(this.#at + 1), 2);
     } else if (char === '=' && this.#tag === undefined && this.#start >= 0) {
       this.#tag = this.#part;
       this.#part = '';
       this.#at++;
     } else {
-      if (char === '{') this.#depth++;
+      if (char === '{' && this.#depth++ === 0) this.#opened = this.#at;
       if (char === '}' && this.#depth > 0) this.#depth--;
       this.#put(char, 1);
     }
@@ -69,7 +71,7 @@ class Lexer {
 
   #quoted(quote: string): void {
     const end = this.#text.indexOf(quote, this.#at + 1);
-    if (end < 0) throw this.#unfinished(quote);
+    if (end < 0) throw this.#unfinished(quote, this.#at);
     this.#put(this.#text.slice(this.#at + 1, end), end + 1 - this.#at);
   }
 
@@ -89,8 +91,13 @@ class Lexer {
     this.#part = '';
   }
 
-  #unfinished(char: string): Errno {
-    return new Errno('EINVAL', `configuration «${this.#text}»: ${char} without its end`);
+  /** EINVAL for what begins at `at` with `char`. */
+  #unfinished(char: string, at: number): Errno {
+    const word = this.#text.slice(this.#start < 0 ? at : this.#start);
+    return new Errno(
+      'EINVAL',
+      `«${word}» (character ${at + 1} of the configuration): ${char} without its end`,
+    );
   }
 }
 

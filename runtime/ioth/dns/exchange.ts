@@ -1,207 +1,90 @@
 /** One query to one server and its answer, over UDP or TCP. */
 import { randomInt } from 'node:crypto';
 import { Errno } from '../../errno.ts';
+import { lifeOf } from '../life.ts';
 import { SOCK, type Stack } from '../stack.ts';
 import type { InetAddress } from '../socket/address.ts';
 import { Socket } from '../socket/socket.ts';
-import { type DnsMessage, FLAG, parseMessage, serializeMessage } from './message.ts';
-import { sameName } from './name.ts';
-import { WireError } from '../netlink/wire.ts';
-import { Timeout } from '../time.ts';
+import type { DnsMessage } from './message.ts';
+import { Port, type Query, identified, readReply } from './port.ts';
 
-/** Makes sockets; a stack does. */
-export type SocketSource = Pick<Stack, 'socket' | 'emulated'>;
-
-/** After so many queries a server is asked from another port, so that guessing it is of little use (RFC 5452). */
-const QUERIES_PER_PORT = 64;
-/** Larger answers come over TCP, because no query of ours allows them (EDNS_SIZE). */
-const MAX_REPLY = 4096;
-
-interface Pending {
-  query: DnsMessage;
-  resolve: (reply: DnsMessage) => void;
-  reject: (error: Error) => void;
-}
-
-/** Whether `reply` answers `query` (RFC 5452 §9.1); anything else is somebody else's, or forged. */
-function answers(query: DnsMessage, reply: DnsMessage): boolean {
-  const [asked] = query.questions;
-  const [question] = reply.questions;
-  return (
-    reply.id === query.id &&
-    (reply.flags & FLAG.RESPONSE) !== 0 &&
-    reply.opcode === query.opcode &&
-    asked !== undefined &&
-    // A server that does not understand the query may leave the question out.
-    (question === undefined
-      ? reply.rcode !== 0
-      : question.type === asked.type && sameName(question.name, asked.name))
-  );
-}
-
-/** The reply in `bytes`, if it is one to `query`. */
-function readReply(query: DnsMessage, bytes: Uint8Array): DnsMessage | undefined {
-  try {
-    const reply = parseMessage(bytes);
-    return answers(query, reply) ? reply : undefined;
-  } catch (error) {
-    if (error instanceof WireError) return undefined;
-    throw error;
-  }
-}
-
-const openSocket = (source: SocketSource, family: number, type: number): Socket =>
-  new Socket(source.socket(family, type | SOCK.NONBLOCK | SOCK.CLOEXEC, 0), family, type, 0);
-
-/** A UDP socket that is connected to one server, and the queries that wait on it. */
-class Port {
-  queries = 0;
-  readonly #socket: Socket;
-  readonly #pending = new Map<number, Pending>();
-  readonly #room = Buffer.alloc(MAX_REPLY);
-
-  constructor(socket: Socket) {
-    this.#socket = socket.unref();
-    void this.#listen();
-  }
-
-  get idle(): boolean {
-    return this.#pending.size === 0;
-  }
-
-  has(id: number): boolean {
-    return this.#pending.has(id);
-  }
-
-  async ask(query: DnsMessage, timeout: number, signal?: AbortSignal): Promise<DnsMessage> {
-    this.queries++;
-    await this.#socket.send(serializeMessage(query));
-    return new Promise<DnsMessage>((resolve, reject) => {
-      const timer = setTimeout(
-        () => end(() => reject(new Timeout(`no answer within ${timeout} ms`))),
-        timeout,
-      );
-      const aborted = (): void => end(() => reject(signal?.reason as Error));
-      const end = (settle: () => void): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', aborted);
-        this.#pending.delete(query.id);
-        if (this.idle) this.#socket.unref();
-        settle();
-      };
-      signal?.addEventListener('abort', aborted, { once: true });
-      if (this.idle) this.#socket.ref();
-      this.#pending.set(query.id, {
-        query,
-        resolve: (reply) => end(() => resolve(reply)),
-        reject: (error) => end(() => reject(error)),
-      });
-    });
-  }
-
-  /** Hears what the server says until the socket is closed. */
-  async #listen(): Promise<void> {
-    for (;;) {
-      try {
-        this.#received(this.#room.subarray(0, await this.#socket.readv([this.#room])));
-      } catch (error) {
-        for (const { reject } of [...this.#pending.values()]) reject(error as Error);
-        // ECONNREFUSED: nobody listens there now. All queries of this port go to that server.
-        if (this.#socket.fd < 0) return;
-      }
-    }
-  }
-
-  #received(bytes: Buffer): void {
-    const pending = bytes.length >= 2 ? this.#pending.get(bytes.readUInt16BE(0)) : undefined;
-    const reply = pending && readReply(pending.query, bytes);
-    if (reply !== undefined) pending?.resolve(reply);
-  }
-
-  close(error: Error): void {
-    this.#socket.close(error);
-    for (const { reject } of [...this.#pending.values()]) reject(error);
-  }
-}
+/** Makes sockets; a stack does. Where it can be closed, that ends what waits on its sockets. */
+export type SocketSource = Pick<Stack, 'socket' | 'emulated'> & Partial<Pick<Stack, 'close'>>;
 
 /** Asks servers through the sockets of a stack. */
 export class Exchange {
   readonly #source: SocketSource;
-  readonly #ports = new Map<InetAddress, Port>();
-  readonly #retired = new Set<Port>();
+  /** The port that asks each server now. */
+  readonly #current = new Map<InetAddress, Port>();
+  readonly #ports = new Set<Port>();
+  readonly #streams = new Set<Socket>();
+  readonly #life: AbortSignal | undefined;
+  readonly #ended = (): void => this.close(this.#life?.reason as Error);
   #closed: Error | undefined;
 
   constructor(source: SocketSource) {
     this.#source = source;
+    this.#life = source.close && lifeOf(source as Pick<Stack, 'close'>).signal;
   }
 
-  /** Asks over UDP; the id of `query` is chosen here. Throws Timeout when no reply comes within `timeout` ms. */
-  async udp(
-    server: InetAddress,
-    query: DnsMessage,
-    timeout: number,
-    signal?: AbortSignal,
-  ): Promise<DnsMessage> {
-    const port = await this.#port(server);
-    let id = randomInt(0x10000);
-    while (port.has(id)) id = (id + 1) & 0xffff;
-    try {
-      return await port.ask({ ...query, id }, timeout, signal);
-    } finally {
-      if (this.#retired.has(port) && port.idle) this.#drop(port);
-    }
+  /** Whether it was closed, itself or its stack. */
+  get ended(): boolean {
+    return this.#closed !== undefined || this.#life?.aborted === true;
   }
 
-  async tcp(server: InetAddress, query: DnsMessage, signal: AbortSignal): Promise<DnsMessage> {
-    if (this.#closed) throw this.#closed;
-    const socket = openSocket(this.#source, server.family, SOCK.STREAM);
+  /** Asks over UDP. Rejected with Timeout when no reply comes within `timeout` ms; throws Errno where nothing can be sent. */
+  udp(server: InetAddress, query: Query, timeout: number, signal?: AbortSignal): Promise<DnsMessage> {
+    return this.#port(server).ask(query, timeout, signal);
+  }
+
+  /** Asks over TCP. */
+  async tcp(server: InetAddress, query: Query, signal: AbortSignal): Promise<DnsMessage> {
+    const fd = this.#open(server.family, SOCK.STREAM);
+    const socket = new Socket(fd, server.family, SOCK.STREAM, 0);
+    this.#streams.add(socket);
     try {
-      const asked = { ...query, id: randomInt(0x10000) };
       await socket.connect(server, { signal });
-      const bytes = serializeMessage(asked);
+      const id = randomInt(0x10000);
+      const bytes = identified(query, id);
       const length = Buffer.alloc(2);
       length.writeUInt16BE(bytes.length);
       await socket.sendAll(Buffer.concat([length, bytes]), { signal });
       const size = (await readExactly(socket, 2, signal)).readUInt16BE(0);
-      const reply = readReply(asked, await readExactly(socket, size, signal));
+      const reply = readReply(query.question, id, await readExactly(socket, size, signal));
       if (reply === undefined) throw new Errno('EPROTO', 'the answer over TCP is not one to the query');
       return reply;
     } finally {
+      this.#streams.delete(socket);
       socket.close();
     }
   }
 
+  /** Idempotent; queries that wait fail with `error`. */
   close(error: Error = new Errno('ECANCELED', 'the resolver was closed')): void {
-    this.#closed = error;
-    for (const port of [...this.#ports.values(), ...this.#retired]) port.close(error);
-    this.#ports.clear();
-    this.#retired.clear();
+    this.#closed ??= error;
+    this.#life?.removeEventListener('abort', this.#ended);
+    for (const socket of this.#streams) socket.close(error);
+    for (const port of this.#ports) port.close(error);
   }
 
-  async #port(server: InetAddress): Promise<Port> {
+  #open(family: number, type: number): number {
+    this.#life?.throwIfAborted();
     if (this.#closed) throw this.#closed;
-    const known = this.#ports.get(server);
-    if (known !== undefined && known.queries < QUERIES_PER_PORT) return known;
-    if (known !== undefined) {
-      this.#retired.add(known);
-      if (known.idle) this.#drop(known);
-      this.#ports.delete(server);
-    }
-    const socket = openSocket(this.#source, server.family, SOCK.DGRAM);
-    try {
-      await socket.connect(server);
-    } catch (error) {
-      socket.close();
-      throw error;
-    }
-    const port = new Port(socket);
-    this.#ports.set(server, port);
-    return port;
+    this.#life?.addEventListener('abort', this.#ended, { once: true });
+    return this.#source.socket(family, type | SOCK.NONBLOCK | SOCK.CLOEXEC, 0);
   }
 
-  #drop(port: Port): void {
-    this.#retired.delete(port);
-    port.close(new Errno('ECANCELED'));
+  /** The port that asks `server` next. */
+  #port(server: InetAddress): Port {
+    const known = this.#current.get(server);
+    if (known !== undefined && !known.exhausted) return known;
+    const port = new Port(this.#open(server.family, SOCK.DGRAM), server, (closed) => {
+      this.#ports.delete(closed);
+      if (this.#current.get(server) === closed) this.#current.delete(server);
+    });
+    this.#ports.add(port);
+    this.#current.set(server, port);
+    return port;
   }
 }
 

@@ -11,6 +11,8 @@ const MAX_NAME = 255;
 const POINTER = 0xc0;
 const DOT = 0x2e;
 const BACKSLASH = 0x5c;
+const ZERO = 0x30;
+const NINE = 0x39;
 
 function labelText(label: Uint8Array): string {
   let text = '';
@@ -21,6 +23,9 @@ function labelText(label: Uint8Array): string {
   }
   return text;
 }
+
+/** Names that can be written as they are: labels of printable ASCII without dots and backslashes, none too long. */
+const PLAIN = /^(?:[!-\-/-[\]-~]{1,63}\.)*[!-\-/-[\]-~]{1,63}$/;
 
 /** The labels of a name that was given as text; one dot at the end is as good as none. Throws WireError. */
 export function nameLabels(text: string): Uint8Array[] {
@@ -95,12 +100,39 @@ export function readName(reader: ByteReader, compressed = true): string {
 /** Where names begin in the message that is written, by their text. */
 export type NamePlaces = Map<string, number>;
 
-/** Writes a name; with `places` the end that was written before becomes a pointer (RFC 1035 §4.1.4). */
+/** The text that {@link readName} makes of a name: without escapes that it does not need, and without a dot at the end. */
+function usualText(text: string): string {
+  const bare = text.endsWith('.') ? text.slice(0, -1) : text;
+  // The lengths of its labels and of the root take two bytes more than its dots.
+  const plain = bare.length + 2 <= MAX_NAME && PLAIN.test(bare);
+  return plain ? bare : nameLabels(text).map(labelText).join('.');
+}
+
+/** Writes the label that begins at `from` of a name in its usual text; where the next one begins. */
+function writeLabel(writer: ByteWriter, text: string, from: number): number {
+  const place = writer.length;
+  writer.u8(0);
+  let at = from;
+  for (; at < text.length; at++) {
+    let code = text.charCodeAt(at);
+    if (code === DOT) break;
+    if (code === BACKSLASH) {
+      const digits = text.charCodeAt(at + 1) <= NINE && text.charCodeAt(at + 1) >= ZERO;
+      code = digits ? Number(text.slice(at + 1, at + 4)) : text.charCodeAt(at + 1);
+      at += digits ? 3 : 1;
+    }
+    writer.u8(code);
+  }
+  writer.patch8(place, writer.length - place - 1);
+  return at + 1;
+}
+
+/** Writes a name; with `places` the end that was written before becomes a pointer (RFC 1035 §4.1.4). Throws WireError. */
 export function writeName(writer: ByteWriter, text: string, places?: NamePlaces): void {
-  const labels = nameLabels(text);
-  for (const [i, label] of labels.entries()) {
+  const usual = usualText(text);
+  for (let at = 0; at < usual.length;) {
     if (places !== undefined) {
-      const rest = labels.slice(i).map(labelText).join('.');
+      const rest = usual.slice(at);
       const place = places.get(rest);
       if (place !== undefined) {
         writer.u16((POINTER << 8) | place);
@@ -108,7 +140,7 @@ export function writeName(writer: ByteWriter, text: string, places?: NamePlaces)
       }
       if (writer.length < 1 << 14) places.set(rest, writer.length);
     }
-    writer.u8(label.length).put(label);
+    at = writeLabel(writer, usual, at);
   }
   writer.u8(0);
 }

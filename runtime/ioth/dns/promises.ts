@@ -115,15 +115,15 @@ export class StackDns {
       .filter((shape) => shape !== undefined);
   }
 
-  async resolve4(hostname: string): Promise<string[]>;
-  async resolve4(hostname: string, options: { ttl: true }): Promise<{ address: string; ttl: number }[]>;
-  async resolve4(hostname: string, options?: { ttl?: boolean }): Promise<unknown[]> {
+  resolve4(hostname: string): Promise<string[]>;
+  resolve4(hostname: string, options: { ttl: true }): Promise<{ address: string; ttl: number }[]>;
+  resolve4(hostname: string, options?: { ttl?: boolean }): Promise<unknown[]> {
     return this.#withTtl(hostname, 'A', options?.ttl);
   }
 
-  async resolve6(hostname: string): Promise<string[]>;
-  async resolve6(hostname: string, options: { ttl: true }): Promise<{ address: string; ttl: number }[]>;
-  async resolve6(hostname: string, options?: { ttl?: boolean }): Promise<unknown[]> {
+  resolve6(hostname: string): Promise<string[]>;
+  resolve6(hostname: string, options: { ttl: true }): Promise<{ address: string; ttl: number }[]>;
+  resolve6(hostname: string, options?: { ttl?: boolean }): Promise<unknown[]> {
     return this.#withTtl(hostname, 'AAAA', options?.ttl);
   }
 
@@ -186,10 +186,12 @@ export class StackDns {
 
   async #withTtl(hostname: string, type: 'A' | 'AAAA', ttl = false): Promise<unknown[]> {
     const records = await this.#resolver.resolve(hostname, type);
-    return records.flatMap((record) => {
-      if (!('address' in record)) return [];
-      return [ttl ? { address: record.address, ttl: record.ttl } : record.address];
-    });
+    const found = [];
+    for (const record of records) {
+      if ('address' in record)
+        found.push(ttl ? { address: record.address, ttl: record.ttl } : record.address);
+    }
+    return found;
   }
 
   async #shapes<T>(hostname: string, type: RecordType): Promise<T[]> {

@@ -4,12 +4,14 @@ import { formatIp, parseIp } from '../netlink/address.ts';
 import type { InetAddress } from '../socket/address.ts';
 import { AF } from '../stack.ts';
 import { Timeout, within } from '../time.ts';
-import { DnsError, type DnsErrorCode } from './error.ts';
+import { DnsError } from './error.ts';
 import { Exchange, type SocketSource } from './exchange.ts';
 import { Hosts, type ResolvConf, parseResolvConf } from './files.ts';
-import { type DnsMessage, FLAG, RCODE, makeQuery } from './message.ts';
-import { nameLabels, sameName } from './name.ts';
+import { type DnsMessage, RCODE, makeQuery, serializeMessage } from './message.ts';
+import { sameName } from './name.ts';
+import type { Query } from './port.ts';
 import type { DnsRecord, RecordType } from './records.ts';
+import { MAX_ALIASES, RCODES, follow, isConfused, isPreliminary, isTruncated } from './replies.ts';
 
 /** Whom a {@link Resolver} asks. */
 export interface ResolverOptions {
@@ -24,31 +26,6 @@ export interface QueryOptions {
   signal?: AbortSignal;
   /** Whether the search list is used for names that want it (the default). */
   search?: boolean;
-}
-
-/** More aliases in a row than any sane zone has. */
-const MAX_ALIASES = 16;
-
-const RCODES: Record<number, DnsErrorCode> = {
-  [RCODE.FORMAT]: 'EFORMERR',
-  [RCODE.FAILURE]: 'ESERVFAIL',
-  [RCODE.NO_NAME]: 'ENOTFOUND',
-  [RCODE.NOT_IMPLEMENTED]: 'ENOTIMP',
-  [RCODE.REFUSED]: 'EREFUSED',
-};
-
-/** The records of `type` in `reply` for `name`, along its aliases; `alias` is the last one where they lead on. */
-function follow(reply: DnsMessage, name: string, type: RecordType): { records: DnsRecord[]; alias?: string } {
-  let current = name;
-  for (let hops = 0; hops <= MAX_ALIASES; hops++) {
-    const own = reply.answers.filter((record) => sameName(record.name, current));
-    const records = own.filter((record) => record.type === type || type === 'ANY');
-    if (records.length > 0) return { records };
-    const alias = own.find((record) => record.type === 'CNAME');
-    if (alias?.type !== 'CNAME') return hops === 0 ? { records: [] } : { records: [], alias: current };
-    current = alias.target;
-  }
-  return { records: [] };
 }
 
 /** Asks name servers through the sockets of a stack, as resolv.conf(5) says (iothdns). */
@@ -98,12 +75,7 @@ export class Resolver {
 
   /** The answer of the first server that has one, whatever it says. Throws DnsError when there is none. */
   async query(name: string, type: RecordType, { signal }: QueryOptions = {}): Promise<DnsMessage> {
-    const syscall = `query${type}`;
-    try {
-      nameLabels(name);
-    } catch (error) {
-      throw new DnsError('EBADNAME', syscall, name, error);
-    }
+    const query = makeQuestion(name, type);
     const conf = this.#read();
     const { servers } = conf;
     const start = conf.rotate ? this.#turn++ : 0;
@@ -112,21 +84,20 @@ export class Resolver {
     for (let i = 0; i < conf.attempts * servers.length; i++) {
       signal?.throwIfAborted();
       try {
-        const reply = await this.#ask(
-          servers[(start + i) % servers.length]!,
-          makeQuery(0, name, type),
-          conf,
-          signal,
-        );
+        const server = servers[(start + i) % servers.length]!;
+        let reply = conf.tcp
+          ? await this.#tcp(server, query, conf, signal)
+          : await this.#exchange.udp(server, query, conf.timeout, signal);
+        if (isPreliminary(reply)) reply = await this.#askAgain(server, query, reply, conf, signal);
         if (reply.rcode === RCODE.OK || reply.rcode === RCODE.NO_NAME) return reply;
         answer = reply;
       } catch (error) {
-        if (signal?.aborted || (error instanceof Errno && error.code === 'ECANCELED')) throw error;
+        if (signal?.aborted || this.#exchange.ended) throw error;
         last = error;
       }
     }
     if (answer !== undefined) return answer;
-    throw new DnsError(last instanceof Timeout ? 'ETIMEOUT' : 'ECONNREFUSED', syscall, name, last);
+    throw new DnsError(last instanceof Timeout ? 'ETIMEOUT' : 'ECONNREFUSED', `query${type}`, name, last);
   }
 
   /** The IPv4 addresses of a name, numeric ones included (iothdns_lookup_a). */
@@ -203,24 +174,38 @@ export class Resolver {
     throw new DnsError('ENODATA', syscall, name);
   }
 
-  async #ask(
+  #tcp(server: InetAddress, query: Query, conf: ResolvConf, signal?: AbortSignal): Promise<DnsMessage> {
+    return within(conf.timeout, signal, (limit) => this.#exchange.tcp(server, query, limit));
+  }
+
+  /** Asks in another way after `reply`: without EDNS where that was not understood, over TCP where it did not fit. */
+  async #askAgain(
     server: InetAddress,
-    query: DnsMessage,
+    query: Query,
+    reply: DnsMessage,
     conf: ResolvConf,
     signal?: AbortSignal,
   ): Promise<DnsMessage> {
-    const limited = <T>(use: (signal: AbortSignal) => Promise<T>): Promise<T> =>
-      within(conf.timeout, signal, use);
-    if (conf.tcp) return limited((limit) => this.#exchange.tcp(server, query, limit));
-    let reply = await this.#exchange.udp(server, query, conf.timeout, signal);
-    const confused = reply.rcode === RCODE.FORMAT || reply.rcode === RCODE.NOT_IMPLEMENTED;
-    if (confused && query.additionals.length > 0) {
+    let better = reply;
+    if (isConfused(reply)) {
       // A server from before EDNS (RFC 6891 §7).
-      const plain = { ...query, additionals: [] };
-      reply = await this.#exchange.udp(server, plain, conf.timeout, signal);
+      const { name, type } = query.question;
+      const plain = makeQuestion(name, type, false);
+      better = conf.tcp
+        ? await this.#tcp(server, plain, conf, signal)
+        : await this.#exchange.udp(server, plain, conf.timeout, signal);
     }
-    if ((reply.flags & FLAG.TRUNCATED) === 0) return reply;
-    return limited((limit) => this.#exchange.tcp(server, query, limit));
+    if (!isTruncated(better) || conf.tcp) return better;
+    return this.#tcp(server, query, conf, signal);
+  }
+}
+
+/** A query, ready to be sent. Throws DnsError for what is no name. */
+function makeQuestion(name: string, type: RecordType, edns = true): Query {
+  try {
+    return { question: { name, type }, bytes: serializeMessage(makeQuery(0, name, type, edns)) };
+  } catch (error) {
+    throw new DnsError('EBADNAME', `query${type}`, name, error);
   }
 }
 

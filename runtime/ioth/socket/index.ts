@@ -6,6 +6,7 @@ export {
   type SocketAddress,
   inetAddress,
 } from './address.ts';
+export { BasicSocket } from './basic.ts';
 export { F, IP, IPPROTO, IPV6, MSG, SHUT, SO, SOL, TCP } from './constants.ts';
 export type { ControlMessage } from './control.ts';
 export type { CallOptions } from './queue.ts';

@@ -2,80 +2,44 @@
  * Sockets of a stack: the Berkeley calls (ioth_socket(3) and its like) on a real descriptor. Calls that may have to wait
  * return promises and take an AbortSignal; the others act at once. All throw Errno.
  */
-import { Errno } from '../../errno.ts';
-import { native } from '../../native.ts';
-import { SOCK } from '../stack.ts';
 import { ADDRESS_ROOM, type SocketAddress, parseSocketAddress, serializeSocketAddress } from './address.ts';
-import { type SocketCalls, callsOf } from './calls.ts';
-import { SO, SOL, SYS } from './constants.ts';
+import { BasicSocket, bytesOf } from './basic.ts';
+import { SO, SOL } from './constants.ts';
 import { parseControl, serializeControl } from './control.ts';
-import { type CallOptions, CallQueue, failed } from './queue.ts';
-import type { IncomingMessage, OutgoingMessage, ReceiveOptions, SendOptions, SocketOwner } from './types.ts';
+import type { CallOptions } from './queue.ts';
+import type { IncomingMessage, OutgoingMessage, ReceiveOptions, SendOptions } from './types.ts';
 
 /** Room for control messages that {@link Socket.recvmsg} makes unless told otherwise, in bytes. */
 const CONTROL_ROOM = 1024;
 const EINPROGRESS = -115;
 const EAGAIN = -11;
 
-const bytesOf = (data: string | Uint8Array): Uint8Array =>
-  typeof data === 'string' ? Buffer.from(data) : data;
-
 /** A socket of a stack; see IothStack.msocket. */
-export class Socket {
-  /** The descriptor; -1 after close() and release(). */
-  fd: number;
-  readonly domain: number;
-  /** SOCK_STREAM, SOCK_DGRAM, … without flags. */
-  readonly type: number;
-  readonly protocol: number;
-  readonly #calls: SocketCalls;
-  readonly #queue: CallQueue;
-  readonly #owner: SocketOwner;
-
-  /** Owns `fd`, which is nonblocking. */
-  constructor(fd: number, domain: number, type: number, protocol: number, owner: SocketOwner = {}) {
-    this.fd = fd;
-    this.domain = domain;
-    this.type = type & SOCK.TYPE_MASK;
-    this.protocol = protocol;
-    this.#calls = callsOf(fd);
-    this.#queue = new CallQueue(fd);
-    this.#owner = owner;
-  }
-
-  bind(address: SocketAddress): void {
-    const name = serializeSocketAddress(address);
-    this.#call('bind', (calls) => calls.bind(name));
-  }
-
+export class Socket extends BasicSocket {
   /** Connects; a datagram socket only notes its peer. When it is called off, only close() is of use any more. */
   async connect(address: SocketAddress, options: CallOptions = {}): Promise<void> {
     const name = serializeSocketAddress(address);
     let started = false;
-    await this.#queue.run(
+    await this.queue.run(
       'write',
       'connect',
       () => {
         if (started) return this.#connectResult();
         started = true;
-        const result = this.#open().connect(name);
+        const result = this.open().connect(name);
         return result === EINPROGRESS ? EAGAIN : result;
       },
       options,
     );
   }
 
-  listen(backlog = 128): void {
-    this.#call('listen', (calls) => calls.listen(backlog));
-  }
-
   /** The next connection, with the address of its peer. */
   async accept(options: CallOptions = {}): Promise<{ socket: Socket; address?: SocketAddress }> {
     const name = new Uint8Array(ADDRESS_ROOM);
     const length = new Uint32Array(1);
-    const fd = await this.#queue.run('read', 'accept', () => this.#open().accept(name, length), options);
-    const socket = new Socket(fd, this.domain, this.type, this.protocol, this.#owner);
-    this.#owner.onAccept?.(socket);
+    const fd = await this.queue.run('read', 'accept', () => this.open().accept(name, length), options);
+    const socket = new Socket(fd, this.domain, this.type, this.protocol, this.owner);
+    this.owner.onAccept?.(socket);
     const address = parseSocketAddress(name.subarray(0, length[0]));
     return { socket, ...(address ? { address } : {}) };
   }
@@ -151,87 +115,6 @@ export class Socket {
     return this.#receive('readv', pieces, options, null, null, new Int32Array(3));
   }
 
-  /** The value of an option: its bytes, at most `size` of them. */
-  getsockopt(level: number, option: number, size = 4): Buffer {
-    const value = Buffer.alloc(size);
-    const length = this.#call('getsockopt', (calls) => calls.getOption(level, option, value));
-    return value.subarray(0, length);
-  }
-
-  /** Sets an option; a number stands for an int. */
-  setsockopt(level: number, option: number, value: number | boolean | string | Uint8Array): void {
-    const bytes =
-      typeof value === 'string' || value instanceof Uint8Array
-        ? bytesOf(value)
-        : new Uint8Array(Int32Array.of(Number(value)).buffer);
-    this.#call('setsockopt', (calls) => calls.setOption(level, option, bytes));
-  }
-
-  shutdown(how: number): void {
-    this.#call('shutdown', (calls) => calls.shutdown(how));
-  }
-
-  /** ioctl(2); `argument` is a number, or memory that the call reads and writes. */
-  ioctl(request: number, argument: number | Uint8Array = 0): number {
-    return this.#call('ioctl', (calls) => calls.ioctl(request, argument));
-  }
-
-  fcntl(command: number, argument = 0): number {
-    return this.#call('fcntl', () => native().syscall(SYS.FCNTL, this.fd, command, argument));
-  }
-
-  getsockname(): SocketAddress {
-    return this.#name('getsockname', false);
-  }
-
-  getpeername(): SocketAddress {
-    return this.#name('getpeername', true);
-  }
-
-  /** Closes the socket; calls that wait fail with `error` (ECANCELED unless told otherwise). Idempotent. */
-  close(error: Error = new Errno('ECANCELED', 'the socket was closed')): void {
-    if (this.fd < 0) return;
-    native().syscall(SYS.CLOSE, this.release(error));
-    this.#calls.closed();
-  }
-
-  /** Gives the descriptor away: whoever gets it closes it, and this object is of no use any more. */
-  release(error: Error = new Errno('ECANCELED', 'the socket was handed on')): number {
-    this.#open();
-    const { fd } = this;
-    this.#owner.onClose?.(this);
-    this.#queue.end(error);
-    this.fd = -1;
-    return fd;
-  }
-
-  /** From now on a call that waits does not keep the program alive. */
-  unref(): this {
-    this.#queue.keepAlive(false);
-    return this;
-  }
-
-  /** Takes {@link unref} back. */
-  ref(): this {
-    this.#queue.keepAlive(true);
-    return this;
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  #open(): SocketCalls {
-    if (this.fd < 0) throw new Errno('EBADF', 'the socket is closed');
-    return this.#calls;
-  }
-
-  #call(what: string, use: (calls: SocketCalls) => number): number {
-    const result = use(this.#open());
-    if (result < 0) throw failed(what, result);
-    return result;
-  }
-
   #connectResult(): number {
     return -this.getsockopt(SOL.SOCKET, SO.ERROR).readInt32LE(0);
   }
@@ -243,8 +126,8 @@ export class Socket {
     name: Uint8Array | null,
     control: Uint8Array | null,
   ): Promise<number> {
-    const calls = this.#open();
-    return this.#queue.run('write', what, () => calls.send(data, flags, name, control), options);
+    const calls = this.open();
+    return this.queue.run('write', what, () => calls.send(data, flags, name, control), options);
   }
 
   async #receive(
@@ -255,15 +138,7 @@ export class Socket {
     control: Uint8Array | null,
     lengths: Int32Array,
   ): Promise<number> {
-    const calls = this.#open();
-    return this.#queue.run('read', what, () => calls.receive(data, flags, name, control, lengths), options);
-  }
-
-  #name(what: string, peer: boolean): SocketAddress {
-    const name = new Uint8Array(ADDRESS_ROOM);
-    const length = this.#call(what, (calls) => calls.name(peer, name));
-    const address = parseSocketAddress(name.subarray(0, length));
-    if (address === undefined) throw new Errno('ENOTCONN', `${what}: no address`);
-    return address;
+    const calls = this.open();
+    return this.queue.run('read', what, () => calls.receive(data, flags, name, control, lengths), options);
   }
 }

@@ -1,5 +1,6 @@
 /** What the calls of a Socket take and give. */
 import type { SocketAddress } from './address.ts';
+import type { BasicSocket } from './basic.ts';
 import type { ControlMessage } from './control.ts';
 import type { CallOptions } from './queue.ts';
 import type { Socket } from './socket.ts';
@@ -32,7 +33,7 @@ export interface IncomingMessage {
 /** Makes one socket tell where it is when it is closed. */
 export interface SocketOwner {
   /** Called once, before the descriptor is closed or handed on. */
-  onClose?: (socket: Socket) => void;
+  onClose?: (socket: BasicSocket) => void;
   /** Called for each socket that {@link Socket.accept} makes. */
   onAccept?: (socket: Socket) => void;
 }

@@ -54,10 +54,14 @@ export interface Subject {
   /** Index of d0. */
   index: number;
   run: (script: string) => Promise<ExecResult>;
+  /** Whether it may run several scripts at the same time; they mostly wait. */
+  concurrent?: boolean;
 }
 
 /** Defines the tests: each compares with the kernel what `subject` makes of some commands. */
-export function compareWithKernel({ index, run }: Subject): void {
+export function compareWithKernel({ index, run, concurrent = false }: Subject): void {
+  const group = concurrent ? describe.concurrent : describe;
+
   /** Runs the script in both and expects the same text; every command is echoed. */
   async function same(commands: string, settle = false): Promise<string[]> {
     const script = `exec 2>&1; set -x; ${settle ? commands.replaceAll(' up\n', ' up\nsleep 1.2\n') : commands}`;
@@ -66,7 +70,7 @@ export function compareWithKernel({ index, run }: Subject): void {
     return normal(ours.stdout);
   }
 
-  describe('iproute2 configures and shows a host', () => {
+  group('iproute2 configures and shows a host', () => {
     it('with addresses, routes, neighbours and rules', async () => {
       const text = await same(CONFIGURE + SHOW, true);
       expect(text.join('\n')).toContain('fe80::ff:fe00:1/64');
@@ -194,7 +198,7 @@ ip -o -4 addr show
     });
   });
 
-  describe('other programs', () => {
+  group('other programs', () => {
     it('busybox shows the same', async () => {
       const show = [
         'ip addr',

@@ -64,6 +64,8 @@ class Dhcp4Client implements Source, LeaseUser<Lease> {
           await this.#decline(channel, lease, signal);
           continue;
         }
+        // Nobody would take the address back after the end.
+        signal.throwIfAborted();
         await this.install(lease);
         this.#keeper.keep(lease);
         return true;
@@ -83,10 +85,9 @@ class Dhcp4Client implements Source, LeaseUser<Lease> {
     this.#link.changed();
   }
 
-  async close(): Promise<void> {
-    const lease = this.#keeper.stop();
-    this.#guard?.close();
-    if (lease !== undefined) await this.#release(lease);
+  /** A released address must not be used any more, and the kernel's own stack lives on. */
+  close(): Promise<void> {
+    return this.undo();
   }
 
   /** One round of DISCOVER and REQUEST. */

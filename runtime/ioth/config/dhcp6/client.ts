@@ -70,9 +70,9 @@ class Dhcp6Client implements Source, LeaseUser<Lease> {
     this.#link.changed();
   }
 
-  async close(): Promise<void> {
-    const lease = this.#keeper.stop();
-    if (lease !== undefined) await this.#release(lease);
+  /** A released address must not be used any more, and the kernel's own stack lives on. */
+  close(): Promise<void> {
+    return this.undo();
   }
 
   async install(lease: Lease, signal: AbortSignal): Promise<boolean> {

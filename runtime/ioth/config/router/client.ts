@@ -6,35 +6,24 @@ import { Errno } from '../../../errno.ts';
 import { logger } from '../../../log.ts';
 import { type IpAddress, NetlinkClient, formatIp, parseIp } from '../../netlink/index.ts';
 import { WireError } from '../../netlink/wire.ts';
-import type { InetAddress } from '../../socket/address.ts';
-import { IPPROTO, IPV6, SO, SOL } from '../../socket/constants.ts';
-import { Socket } from '../../socket/socket.ts';
-import type { IncomingMessage } from '../../socket/types.ts';
-import { AF, SOCK } from '../../stack.ts';
+import type { Socket } from '../../socket/socket.ts';
+import { AF } from '../../stack.ts';
 import { Alarm, tries } from '../../time.ts';
 import { addGlobal, isGlobalUnicast, isLinkLocal, removeAddress, settled } from '../address6.ts';
 import { eui64, hashAddress } from '../hash.ts';
 import { StatelessDhcp6 } from '../dhcp6/stateless.ts';
 import type { Interface, Source } from '../source.ts';
-import {
-  type Advertisement,
-  type Prefix,
-  ROUTER_ADVERTISEMENT,
-  parseAdvertisement,
-  serializeSolicitation,
-} from './wire.ts';
+import { advertiser, openRouterSocket } from './socket.ts';
+import { type Timed, merge, now, valid } from './timed.ts';
+import { type Advertisement, type Prefix, parseAdvertisement, serializeSolicitation } from './wire.ts';
 
 const log = logger('router');
 const ROUTERS = 'ff02::2';
-const ICMP6_FILTER = 1;
-/** Nobody outside of the link can send a packet that still has it (RFC 4861 §6.1.2). */
-const HOPS = 255;
 const INFINITE = 0xffffffff;
 const TWO_HOURS = 7200;
 /** More than any sane link has; a malicious one may advertise more. */
 const MAX_ROUTERS = 8;
 const MAX_ADDRESSES = 16;
-const MAX_SERVERS = 8;
 
 export interface RouterOptions {
   /** Whether addresses are made from prefixes (`slaac`). */
@@ -48,15 +37,6 @@ interface Own {
   until: number;
 }
 
-interface Timed<T> {
-  value: T;
-  until: number;
-}
-
-const now = (): number => performance.now() / 1000;
-/** What has not ended yet. */
-const valid = <T>(list: readonly Timed<T>[]): T[] =>
-  list.filter(({ until }) => until > now()).map(({ value }) => value);
 const seconds = (value: number): number => (value === INFINITE ? Infinity : value);
 
 class RouterClient implements Source {
@@ -75,7 +55,7 @@ class RouterClient implements Source {
   constructor(link: Interface, options: RouterOptions) {
     this.#link = link;
     this.#options = options;
-    this.#socket = open(link);
+    this.#socket = openRouterSocket(link);
     this.#stateless = new StatelessDhcp6(link);
   }
 
@@ -144,6 +124,8 @@ class RouterClient implements Source {
   async #next(signal: AbortSignal): Promise<void> {
     for (;;) {
       const message = await this.#socket.recvmsg(65535, { signal });
+      // It may have come in the very moment in which all was taken back.
+      this.#life.signal.throwIfAborted();
       const from = advertiser(message);
       if (from === undefined) continue;
       try {
@@ -163,6 +145,7 @@ class RouterClient implements Source {
     const signal = this.#life.signal;
     if (this.#options.slaac)
       await Promise.all(advertisement.prefixes.map((prefix) => this.#usePrefix(prefix, signal)));
+    signal.throwIfAborted();
     const { dns, domains } = advertisement;
     const servers = dns.map(({ address, lifetime }) => ({
       value: { family: AF.INET6, bytes: address },
@@ -220,12 +203,13 @@ class RouterClient implements Source {
     if (known === undefined && (valid === 0 || this.#own.length >= MAX_ADDRESSES)) return;
     const granted = known === undefined ? valid : prolonged(known.until - now(), valid);
     const times = { valid: granted, preferred: Math.min(preferred, granted) };
-    if (granted > 0 && !(await addGlobal(this.#link, address, prefix.length, times, signal))) {
-      log.warn(`somebody has ${formatIp({ family: AF.INET6, bytes: address })}`);
-      return;
-    }
-    if (known !== undefined) known.until = now() + granted;
-    else this.#own.push({ address, length: prefix.length, until: now() + granted });
+    // Noted before the stack has it: what ends the wait finds all that is to be taken back.
+    const own = known ?? { address, length: prefix.length, until: 0 };
+    own.until = now() + granted;
+    if (known === undefined) this.#own.push(own);
+    if (granted === 0 || (await addGlobal(this.#link, address, prefix.length, times, signal))) return;
+    this.#own.splice(this.#own.indexOf(own), 1);
+    log.warn(`somebody has ${formatIp({ family: AF.INET6, bytes: address })}`);
   }
 }
 
@@ -233,39 +217,6 @@ class RouterClient implements Source {
 export function prolonged(left: number, valid: number): number {
   if (valid > TWO_HOURS || valid > left) return valid;
   return left <= TWO_HOURS ? left : TWO_HOURS;
-}
-
-/** `known` with what `news` say about them; those with no time are gone. */
-function merge<T>(known: Timed<T>[], news: Timed<T>[], key: (value: T) => string): Timed<T>[] {
-  const all = new Map([...known, ...news].map((each) => [key(each.value), each]));
-  return [...all.values()].filter(({ until }) => until > now()).slice(0, MAX_SERVERS);
-}
-
-/** The sender of a message that may be an advertisement of a router of this link (RFC 4861 §6.1.2). */
-function advertiser({ data, address, control }: IncomingMessage): string | undefined {
-  const hops = control.find(({ level, type }) => level === IPPROTO.IPV6 && type === IPV6.HOPLIMIT)?.data;
-  const from = address as InetAddress | undefined;
-  const ip = from && parseIp(from.address);
-  if (data[0] !== ROUTER_ADVERTISEMENT || hops?.[0] !== HOPS || ip === undefined) return undefined;
-  return isLinkLocal(ip.bytes) ? from?.address : undefined;
-}
-
-/** A socket that hears the advertisements of the link. */
-function open({ stack, index }: Interface): Socket {
-  const fd = stack.socket(AF.INET6, SOCK.RAW | SOCK.NONBLOCK | SOCK.CLOEXEC, IPPROTO.ICMPV6);
-  const socket = new Socket(fd, AF.INET6, SOCK.RAW, IPPROTO.ICMPV6);
-  try {
-    const filter = new Uint8Array(32).fill(0xff);
-    filter[ROUTER_ADVERTISEMENT >> 3]! &= ~(1 << (ROUTER_ADVERTISEMENT & 7));
-    socket.setsockopt(IPPROTO.ICMPV6, ICMP6_FILTER, filter);
-    socket.setsockopt(IPPROTO.IPV6, IPV6.RECVHOPLIMIT, 1);
-    socket.setsockopt(IPPROTO.IPV6, IPV6.MULTICAST_HOPS, HOPS);
-    socket.setsockopt(SOL.SOCKET, SO.BINDTOIFINDEX, index);
-    return socket;
-  } catch (error) {
-    socket.close();
-    throw error;
-  }
 }
 
 /** Finds the routers of the link; undefined when there is none. */

@@ -24,8 +24,10 @@ export const NLMSG_FLAG = {
 } as const;
 /** Message types below this one are netlink's own. */
 export const NLMSG_MIN_TYPE = 16;
+/** Attribute of an error message that says it in words (linux/netlink.h). */
 export const NLMSGERR_ATTR_MSG = 1;
 
+/** Level of the options of netlink sockets (getsockopt(2), netlink(7)). */
 export const SOL_NETLINK = 270;
 /** Options of level SOL_NETLINK. */
 export const NETLINK = {
@@ -58,6 +60,7 @@ export const RTNLGRP_MAX = 36;
 /** Address families of requests. */
 export const FAMILY = { UNSPEC: 0, INET: 2, BRIDGE: 7, INET6: 10 } as const;
 
+/** Flags of a link (netdevice(7), linux/if.h). */
 export const IFF_ = {
   UP: 1,
   BROADCAST: 2,
@@ -70,6 +73,7 @@ export const IFF_ = {
   MULTICAST: 0x1000,
   LOWER_UP: 0x10000,
 } as const;
+/** Kinds of hardware (linux/if_arp.h). */
 export const ARPHRD = { ETHER: 1, LOOPBACK: 772 } as const;
 /** RFC 2863 operational states. */
 export const IF_OPER = { UNKNOWN: 0, DOWN: 2, LOWERLAYERDOWN: 3, UP: 6 } as const;
@@ -77,8 +81,10 @@ export const IF_OPER = { UNKNOWN: 0, DOWN: 2, LOWERLAYERDOWN: 3, UP: 6 } as cons
 export const RTEXT_FILTER_SKIP_STATS = 8;
 /** Most bytes of an interface's name with its NUL, and of an alternative name. */
 export const IFNAMSIZ = 16;
+/** Most bytes of an alternative name of an interface, with its NUL (linux/if.h). */
 export const ALTIFNAMSIZ = 128;
 
+/** Attributes of a link (linux/if_link.h). */
 export const IFLA_ = {
   ADDRESS: 1,
   BROADCAST: 2,
@@ -109,10 +115,12 @@ export const IFLA_ = {
   ALT_IFNAME: 53,
   ALLMULTI: 61,
 } as const;
+/** Attributes within the AF_INET6 part of IFLA_AF_SPEC (linux/if_link.h). */
 export const IFLA_INET6 = { FLAGS: 1, ADDR_GEN_MODE: 8 } as const;
 /** The attribute of IFLA_INFO_DATA by which a link of kind "vde" names its network (IOTH-FACTS §10.1). */
 export const IFLA_VDE_VNL = 1;
 
+/** Attributes of an address (linux/if_addr.h). */
 export const IFA_ = {
   ADDRESS: 1,
   LOCAL: 2,
@@ -123,6 +131,7 @@ export const IFA_ = {
   RT_PRIORITY: 9,
   PROTO: 11,
 } as const;
+/** Flags of an address (linux/if_addr.h). */
 export const IFA_F = {
   SECONDARY: 1,
   NODAD: 2,
@@ -140,6 +149,7 @@ export const IFAPROT = { KERNEL_LO: 1, KERNEL_RA: 2, KERNEL_LL: 3 } as const;
 /** A lifetime without end, in seconds. */
 export const FOREVER = 0xffffffff;
 
+/** Attributes of a route (linux/rtnetlink.h). */
 export const RTA_ = {
   DST: 1,
   SRC: 2,
@@ -154,8 +164,11 @@ export const RTA_ = {
   PREF: 20,
   UID: 25,
 } as const;
+/** Tables of routes (rtnetlink(7)). */
 export const RT_TABLE = { UNSPEC: 0, COMPAT: 252, DEFAULT: 253, MAIN: 254, LOCAL: 255 } as const;
+/** Who made a route (rtnetlink(7)). */
 export const RTPROT = { UNSPEC: 0, KERNEL: 2, BOOT: 3, STATIC: 4, RA: 9 } as const;
+/** How far away a destination is (rtnetlink(7)). */
 export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254, NOWHERE: 255 } as const;
 export const RTN = {
   UNSPEC: 0,
@@ -169,14 +182,18 @@ export const RTN = {
   PROHIBIT: 8,
   THROW: 9,
 } as const;
+/** Flags of a route and of a request for one (linux/rtnetlink.h). */
 export const RTM_F = { CLONED: 0x200, FIB_MATCH: 0x2000 } as const;
 /** Flags that a lookup adds to rtm_flags for local and broadcast destinations. */
 export const RTCF = { LOCAL: 0x80000000, BROADCAST: 0x10000000 } as const;
+/** The gateway is on the link, whatever the addresses say (linux/rtnetlink.h). */
 export const RTNH_F_ONLINK = 4;
 /** Metric of IPv6 routes that name none, and of those that the stack makes for prefixes. */
 export const METRIC = { USER: 1024, PREFIX: 256 } as const;
 
+/** Attributes of a neighbour (linux/neighbour.h). */
 export const NDA = { DST: 1, LLADDR: 2, CACHEINFO: 3, PROBES: 4, IFINDEX: 8, MASTER: 9 } as const;
+/** States of a neighbour (linux/neighbour.h). */
 export const NUD = {
   INCOMPLETE: 1,
   REACHABLE: 2,
@@ -185,7 +202,10 @@ export const NUD = {
   NOARP: 0x40,
   PERMANENT: 0x80,
 } as const;
+/** A neighbour that is answered for (linux/neighbour.h). */
 export const NTF_PROXY = 8;
 
+/** Attributes of a rule (linux/fib_rules.h). */
 export const FRA = { PRIORITY: 6, SUPPRESS_PREFIXLEN: 14, TABLE: 15, PROTOCOL: 21 } as const;
+/** A rule that leads to a table (linux/fib_rules.h). */
 export const FR_ACT_TO_TBL = 1;

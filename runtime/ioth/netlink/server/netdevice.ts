@@ -26,6 +26,7 @@ export const SIOC = {
 export const IFREQ_SIZE = 40;
 const UNION = IFNAMSIZ;
 
+/** The socket that a request of netdevice(7) is made on. */
 export interface NetdeviceContext {
   /** Family of the socket: on AF_INET6 the address and route requests take other structures. AF_INET by default. */
   family?: number;

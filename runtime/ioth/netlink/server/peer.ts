@@ -20,6 +20,7 @@ export interface PeerServices {
   leave(peer: NetlinkPeer): void;
 }
 
+/** Who is behind a netlink socket, and how it is reached. */
 export interface PeerOptions {
   /**
    * Takes a datagram for the socket; false: its buffer is full, and the same datagram comes again after
@@ -60,6 +61,7 @@ function nextOf<T>(items: Iterator<T, void>): T | undefined {
   return step.done ? undefined : step.value;
 }
 
+/** One AF_NETLINK socket as its server sees it: its port, its groups, its options and the dump that it has begun (netlink(7)). */
 export class NetlinkPeer {
   readonly #services: PeerServices;
   readonly #options: PeerOptions;

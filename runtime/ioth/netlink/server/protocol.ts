@@ -13,6 +13,7 @@ export interface Answer {
   payload: Uint8Array;
 }
 
+/** What is spoken on the netlink sockets of one protocol number (netlink(7), NETLINK_ROUTE and its like). */
 export interface Protocol {
   /** True for requests that change nothing, which anybody may send. */
   onlyReads(type: number): boolean;

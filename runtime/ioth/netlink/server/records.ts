@@ -19,6 +19,7 @@ export interface LinkStats {
   collisions?: number;
 }
 
+/** A link as it is now: struct ifinfomsg and the attributes of linux/if_link.h (rtnetlink(7), RTM_NEWLINK). */
 export interface LinkRecord {
   /** From 1. */
   index: number;
@@ -76,6 +77,7 @@ export interface LinkRequest {
   removeNames?: readonly string[];
 }
 
+/** An address of a link: struct ifaddrmsg and the attributes of linux/if_addr.h (rtnetlink(7), RTM_NEWADDR). */
 export interface AddrRecord {
   family: number;
   index: number;
@@ -120,6 +122,7 @@ export interface AddrRequest {
   anyPrefix?: boolean;
 }
 
+/** A route: struct rtmsg and the attributes of linux/rtnetlink.h (rtnetlink(7), RTM_NEWROUTE). */
 export interface RouteRecord {
   family: number;
   table: number;
@@ -148,6 +151,7 @@ export interface RouteRequest extends Omit<RouteRecord, 'priority'> {
   source?: Uint8Array;
 }
 
+/** Who has an address on a link: struct ndmsg and the attributes of linux/neighbour.h (rtnetlink(7), RTM_NEWNEIGH). */
 export interface NeighRecord {
   family: number;
   index: number;
@@ -160,8 +164,10 @@ export interface NeighRecord {
   type: number;
 }
 
+/** A neighbour to find, make or remove; it is known by its link and destination. */
 export type NeighRequest = NeighRecord;
 
+/** A rule of policy routing: struct fib_rule_hdr and the attributes of linux/fib_rules.h (ip-rule(8)). */
 export interface RuleRecord {
   family: number;
   priority: number;
@@ -175,7 +181,9 @@ export type Change =
   | { kind: 'route'; record: RouteRecord; deleted: boolean }
   | { kind: 'neigh'; record: NeighRecord; deleted: boolean };
 
+/** What changes are told about: the objects of rtnetlink(7) that this server has multicast groups for. */
 export type Kind = Change['kind'];
+/** The record of a {@link Kind}. */
 export type RecordOf<K extends Kind> = Extract<Change, { kind: K }>['record'];
 
 /** Why a record is searched: what makes two records the same differs (a route to add, to remove, …). */
@@ -198,9 +206,13 @@ export interface Handlers<Item, Request> {
   del?(item: Item, request: Request): void;
 }
 
+/** What a stack does for RTM_NEWLINK, DELLINK, GETLINK and SETLINK (entry LINK of the table of libnlq). */
 export type LinkHandlers = Handlers<LinkRecord, LinkRequest>;
+/** What a stack does for RTM_NEWADDR, DELADDR and GETADDR (entry ADDR of the table of libnlq). */
 export type AddrHandlers = Handlers<AddrRecord, AddrRequest>;
+/** What a stack does for RTM_NEWNEIGH, DELNEIGH and GETNEIGH (entry NEIGH of the table of libnlq). */
 export type NeighHandlers = Handlers<NeighRecord, NeighRequest>;
+/** What a stack does for RTM_NEWROUTE, DELROUTE and GETROUTE (entry ROUTE of the table of libnlq). */
 export interface RouteHandlers extends Handlers<RouteRecord, RouteRequest> {
   /**
    * The route that a packet to `request.destination` would take. Without this function the server looks through
@@ -209,6 +221,7 @@ export interface RouteHandlers extends Handlers<RouteRecord, RouteRequest> {
   lookup?(request: RouteRequest): RouteRecord;
 }
 
+/** The handlers of a stack by the kind of object: the table on which {@link NetlinkServer} answers (libnlq, IOTH-FACTS §10.2). */
 export interface NetlinkTable {
   link: LinkHandlers;
   addr: AddrHandlers;

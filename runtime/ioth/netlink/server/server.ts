@@ -35,6 +35,7 @@ interface Cause {
   message: NetlinkMessage;
 }
 
+/** Answers the AF_NETLINK sockets (netlink(7)) and the requests of netdevice(7) of a stack that is not the kernel's (nlq_server_rtdialog, nlq_server_ioctl). */
 export class NetlinkServer {
   readonly table: NetlinkTable;
   readonly #ports = new Map<number, NetlinkPeer>();

@@ -22,6 +22,7 @@ import { addLink, linkHandlers } from './links.ts';
 import { routeHandlers } from './routes.ts';
 import { HostState } from './state.ts';
 
+/** What {@link memoryTable} makes. */
 export interface MemoryOptions {
   /** Kinds of links that clients may make (`ip link add type …`); none by default. */
   kinds?: readonly string[];
@@ -29,6 +30,7 @@ export interface MemoryOptions {
   now?: () => number;
 }
 
+/** The configuration of a host that exists only as a table: what the kernel would make of each request, without packets. */
 export interface MemoryTable extends NetlinkTable {
   /** Adds a link that clients cannot remove unless it has a kind. It is an Ethernet interface by default, down. */
   addLink(link: Partial<LinkRecord> & { name: string }): LinkRecord;
