@@ -8,10 +8,10 @@ cd "$(dirname "$0")/.."
 build=(g++ make cmake linux-libc-dev musl-tools golang-go libseccomp-dev libpcap-dev)
 # Real programs that the tests run as guests.
 programs=(
-  apache2-utils bind9-dnsutils bsdextrautils busybox caddy curl dnsmasq-base e2fsprogs fdisk gdb iperf3 iproute2
+  apache2-utils bind9-dnsutils bsdextrautils busybox caddy curl dnsmasq-base e2fsprogs fdisk gdb git iperf3 iproute2
   iputils-arping iputils-ping libpython3.11-testsuite mosh mount
-  net-tools netcat-openbsd nginx-light openssh-client openssh-server openssl procps python3 radvd redis-server
-  redis-tools rsync socat strace tcpdump unbound util-linux wget
+  net-tools netcat-openbsd nginx-light openssh-client openssh-server openssl procps python3 python3-venv radvd redis-server
+  redis-tools rsync socat sqlite3 strace tcpdump unbound util-linux vim wget
 )
 # The other side of our VDE protocol.
 vde=(libvdeplug2 libvdeplug-slirp vdens vdeplug vde-switch)

@@ -5,6 +5,7 @@
  */
 import { BindTree } from '../../runtime/files/bind.ts';
 import { openLayer } from '../../runtime/files/layer.ts';
+import { watchedIn } from '../../runtime/files/subtree.ts';
 import { treeUsers } from '../../runtime/files/users.ts';
 import { defineModule } from '../../runtime/modules/define.ts';
 import type { DirectoryEntry, FileTree, Mount, Place } from '../../runtime/vm/mounts.ts';
@@ -47,6 +48,9 @@ class Nested implements FileTree {
   }
   link(from: string, to: string): void {
     this.#tree.link(this.#outer(from), this.#outer(to));
+  }
+  watch(path: string): Place {
+    return watchedIn(this.#tree, this.#outer(path));
   }
   list(): DirectoryEntry[] | undefined {
     return undefined;

@@ -11,6 +11,7 @@ import { actingAs, asSelf } from '../../runtime/files/identity.ts';
 import type { Layer } from '../../runtime/files/layer.ts';
 import * as place from '../../runtime/files/place.ts';
 import { directoryOf, inDirectory, isDirectory, join, STAT_SIZE } from '../../runtime/files/place.ts';
+import { watchedIn } from '../../runtime/files/subtree.ts';
 import { MIRROR, native, type TreeMirror } from '../../runtime/native.ts';
 import { SYS } from '../../runtime/syscalls/table.ts';
 import type { DirectoryEntry, FileTree, Place } from '../../runtime/vm/mounts.ts';
@@ -47,6 +48,8 @@ export class CowTree implements FileTree {
   readonly #ahead: CopiesAhead;
   /** Directories that the upper directory is known not to have. */
   readonly #absent = new Set<string>();
+  /** Directories whose changes somebody watches, or has watched. */
+  readonly #watched = new Set<string>();
   #version = 0;
 
   /** `upper` and `lower` belong to whoever has made them. EBUSY where `upper` is in use already. */
@@ -112,7 +115,7 @@ export class CowTree implements FileTree {
     const copy = this.#whiteouts.copyOf(keyOf(stat));
     if (copy === undefined) return found;
     const links = stat.readBigUInt64LE(16);
-    check(native().look(this.#upper.fd, copy, stat));
+    check(asSelf(() => native().look(this.#upper.fd, copy, stat)));
     stat.writeBigUInt64LE(links, 16);
     return this.#inUpper(copy);
   }
@@ -160,6 +163,33 @@ export class CowTree implements FileTree {
     return size < LARGE ? undefined : this.#ahead.start(keyOf(stat), found, size);
   }
 
+  /**
+   * Changes happen in the upper directory, so what is watched has to be there: it is copied. From then on
+   * also a name of the lower tree goes through the upper directory when it is removed.
+   */
+  watch(path: string): Place {
+    const stat = Buffer.alloc(STAT_SIZE);
+    const found = this.find(path, stat);
+    if (typeof found === 'number') throw new Errno(found);
+    if (isDirectory(stat) && !this.#minimal) this.#watched.add(path);
+    if (found.layer === this.#upper) return found;
+    // Whoever may read a file of root's needs no copy of it just for that.
+    const copies = isDirectory(stat) || (isSmall(stat) && !actingAs());
+    if (this.readOnly || this.#minimal || !copies) return watchedIn(this.#lower, path);
+    this.#copyUp(path, found, stat, false);
+    return this.#inUpper(path);
+  }
+
+  /** Gives a name that is to be removed to the upper directory, where that is watched; else false. */
+  #bringUp(path: string): boolean {
+    const stat = Buffer.alloc(STAT_SIZE);
+    const found = this.#watched.has(directoryOf(path)) ? this.find(path, stat) : ENOENT;
+    if (typeof found === 'number' || (place.isRegular(stat) && !isSmall(stat))) return false;
+    if (found.layer === this.#upper) this.#requireName(path);
+    else this.#copyUp(path, found, stat, false);
+    return true;
+  }
+
   change<T>(path: string, act: (place: Place) => T, truncate = false): T {
     this.#requireChangeable();
     const stat = Buffer.alloc(STAT_SIZE);
@@ -181,12 +211,19 @@ export class CowTree implements FileTree {
     this.#changed();
     if (Whiteouts.owns(path)) throw new Errno('EPERM');
     const above = directoryOf(path);
-    const inLower = this.#minimal && !this.#whiteouts.hides(path) && !this.#upperHas(above) && above !== '';
     const inUpper = (): T => {
       this.#upDirectory(above);
       return act(this.#inUpper(path));
     };
-    return inLower ? this.#lowerFirst(() => this.#lower.create(path, act), inUpper) : inUpper();
+    return this.#madeInLower(path)
+      ? this.#lowerFirst(() => this.#lower.create(path, act), inUpper)
+      : inUpper();
+  }
+
+  /** Whether something new at `path` is tried in the lower tree first. */
+  #madeInLower(path: string): boolean {
+    const above = directoryOf(path);
+    return this.#minimal && !this.#whiteouts.hides(path) && !this.#upperHas(above) && above !== '';
   }
 
   remove(path: string, directory: boolean): void {
@@ -196,7 +233,7 @@ export class CowTree implements FileTree {
     if (directory && this.#isFull(path)) throw new Errno('ENOTEMPTY');
     const upper = this.#upperHas(path);
     requireRemovable(this, path);
-    if (!upper)
+    if (!upper && !this.#bringUp(path))
       return this.#lowerFirst(
         () => this.#lower.remove(path, directory),
         () => {
@@ -233,6 +270,15 @@ export class CowTree implements FileTree {
     requireNoLoop(from, to, flags);
     if (exists && place.sameObject(fromStat, toStat)) return;
     if (exists && !(flags & RENAME_EXCHANGE)) this.#requireReplaceable(fromStat, toStat, to);
+    const isUp = (found: Place | number): boolean => typeof found !== 'number' && found.layer === this.#upper;
+    const below = !isUp(source) && !isUp(target) && this.#madeInLower(to);
+    const above = (): void => this.#renameUp(from, to, flags, isDirectory(fromStat), exists);
+    if (below) this.#lowerFirst(() => this.#lower.rename(from, to, flags), above);
+    else above();
+  }
+
+  /** rename(2) in the upper directory, which gets what it lacks. */
+  #renameUp(from: string, to: string, flags: number, directory: boolean, exists: boolean): void {
     for (const [path, there] of [
       [from, true],
       [to, exists],
@@ -242,16 +288,28 @@ export class CowTree implements FileTree {
     }
     this.#copyAll(from);
     if (flags & RENAME_EXCHANGE) return this.#exchange(from, to);
-    if (isDirectory(fromStat) && this.#lowerHas(to)) this.#whiteouts.add(to);
+    if (directory && this.#lowerHas(to)) this.#whiteouts.add(to);
     const gone = this.#lowerHas(from);
     moveWithin(this.#inUpper(from), this.#inUpper(to), flags & RENAME_NOREPLACE);
     if (gone) this.#whiteouts.add(from);
   }
 
   link(from: string, to: string): void {
-    this.change(from, () => undefined);
-    this.#requireName(from);
-    this.create(to, (at) => linkWithin(this.#inUpper(from), at));
+    this.#requireChangeable();
+    if (Whiteouts.owns(to)) throw new Errno('EPERM');
+    const stat = Buffer.alloc(STAT_SIZE);
+    const found = this.find(from, stat);
+    if (typeof found === 'number') throw new Errno(found);
+    const inUpper = (): void => {
+      if (found.layer !== this.#upper) this.#copyUp(from, found, stat, false);
+      this.#requireName(from);
+      this.#changed();
+      this.#upDirectory(directoryOf(to));
+      linkWithin(this.#inUpper(from), this.#inUpper(to));
+    };
+    const below = this.#minimal && found.layer !== this.#upper && this.#madeInLower(to);
+    if (below) this.#lowerFirst(() => this.#lower.link(from, to), inUpper);
+    else inUpper();
   }
 
   #exchange(from: string, to: string): void {
@@ -353,6 +411,7 @@ export class CowTree implements FileTree {
   }
 }
 
+const isSmall = (stat: Buffer): boolean => place.isRegular(stat) && stat.readBigInt64LE(48) < LARGE;
 const linksOf = (stat: Buffer): number => Number(stat.readBigUInt64LE(16));
 /** What tells a file of the lower tree from all others: device, inode, and the time of its last change. */
 const keyOf = (stat: Buffer): string =>

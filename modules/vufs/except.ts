@@ -1,3 +1,4 @@
+import { watchedIn } from '../../runtime/files/subtree.ts';
 import type { DirectoryEntry, FileTree, Place } from '../../runtime/vm/mounts.ts';
 
 /** A tree of which some parts are left to what lies below the mount (`except=`). */
@@ -42,6 +43,9 @@ export class Except implements FileTree {
   }
   link(from: string, to: string): void {
     this.#tree.link(from, to);
+  }
+  watch(path: string): Place {
+    return watchedIn(this.#tree, path);
   }
   list(path: string): DirectoryEntry[] | undefined {
     return this.#tree.list(path);

@@ -3,6 +3,7 @@ import { ERRNO, Errno } from '../../runtime/errno.ts';
 import { BindTree } from '../../runtime/files/bind.ts';
 import { MIRROR, native, type TreeMirror } from '../../runtime/native.ts';
 import { directoryOf, entriesOf, isDirectory, STAT_SIZE } from '../../runtime/files/place.ts';
+import { watchedIn } from '../../runtime/files/subtree.ts';
 import type { DirectoryEntry, FileTree, Place } from '../../runtime/vm/mounts.ts';
 
 const NOT_HERE = new Set([-ERRNO['ENOENT']!, -ERRNO['ENOTDIR']!, -ERRNO['ELOOP']!]);
@@ -90,6 +91,16 @@ export class MergeTree implements FileTree {
     this.#requireLower(from);
     this.#requireDirectory(directoryOf(to));
     this.#lower.link(from, to);
+  }
+
+  /** What can be changed in a directory of both is in the lower tree. */
+  watch(path: string): Place {
+    return watchedIn(this.#hasLower(path) ? this.#lower : this.#ofBoth(path), path);
+  }
+
+  /** The tree that has the object that shows at `path`. */
+  #ofBoth(path: string): FileTree {
+    return typeof this.#upper.find(path, scratch) === 'number' ? this.#lower : this.#upper;
   }
 
   list(path: string): DirectoryEntry[] | undefined {

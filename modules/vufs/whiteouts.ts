@@ -52,7 +52,9 @@ export class Whiteouts {
     this.#layer = layer;
     this.#mirror = mirror;
     if (readOnly && native().look(layer.fd, PRIVATE, scratch) < 0) return;
-    for (const path of [PRIVATE, WORK, LINKS]) this.#makeDirectory(path);
+    // Whoever may read a file with several names gets to its copy, whichever name he knows.
+    for (const path of [PRIVATE, LINKS]) this.#makeDirectory(path, 0o711);
+    this.#makeDirectory(WORK);
     this.#lock = check(native().openBeneath(layer.fd, PRIVATE, O_DIRECTORY, 0));
     if (native().syscall(SYS.flock, this.#lock, LOCK_EX_NB) < 0) {
       this.close();
@@ -99,7 +101,7 @@ export class Whiteouts {
   /** Gives `stat` of a directory of the lower tree the time at which a name in it was last removed. */
   showChange(directory: string, stat: Buffer): void {
     const kept = directory === '' ? PRIVATE : join(PRIVATE, directory);
-    if (native().look(this.#layer.fd, kept, scratch) < 0) return;
+    if (asSelf(() => native().look(this.#layer.fd, kept, scratch)) < 0) return;
     if (scratch.readBigInt64LE(MTIME) >= stat.readBigInt64LE(MTIME))
       scratch.copy(stat, MTIME, MTIME, MTIME + 32);
   }
@@ -154,9 +156,9 @@ export class Whiteouts {
     this.#makeDirectory(path);
   }
 
-  #makeDirectory(path: string): void {
+  #makeDirectory(path: string, mode = 0o700): void {
     inDirectory({ layer: this.#layer, path }, (fd, name) => {
-      const result = native().syscall(SYS.mkdirat, fd, name, 0o700);
+      const result = native().syscall(SYS.mkdirat, fd, name, mode);
       if (result !== -ERRNO['EEXIST']!) check(result);
     });
   }

@@ -2,7 +2,15 @@
 import { Errno } from '../errno.ts';
 import type { DirectoryEntry, FileTree, Place } from '../vm/mounts.ts';
 import type { Layer } from './layer.ts';
-import { join } from './place.ts';
+import { join, STAT_SIZE } from './place.ts';
+
+/** What has the events of changes of the existing object at `path` of a tree. */
+export function watchedIn(tree: FileTree, path: string): Place {
+  if (tree.watch) return tree.watch(path);
+  const place = tree.find(path, Buffer.alloc(STAT_SIZE));
+  if (typeof place === 'number') throw new Errno(place);
+  return place;
+}
 
 export class SubTree implements FileTree {
   readonly #tree: FileTree;
@@ -56,6 +64,10 @@ export class SubTree implements FileTree {
   link(from: string, to: string): void {
     this.#requireWritable();
     this.#tree.link(this.#at(from), this.#at(to));
+  }
+
+  watch(path: string): Place {
+    return watchedIn(this.#tree, this.#at(path));
   }
 
   list(path: string): DirectoryEntry[] | undefined {

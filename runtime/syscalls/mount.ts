@@ -6,7 +6,7 @@ import { absolutePath, mountPoint } from '../vm/paths.ts';
 import type { Handler } from './handler.ts';
 import { PASS, type Answer, type Outcome } from './outcome.ts';
 import { isGuarded } from './path/compiled.ts';
-import { kernelMounts } from './path/index.ts';
+import { leaveMountsToKernel } from './path/index.ts';
 
 /** Longest text of `-o`: the kernel takes a page. */
 const DATA_MAX = 4095;
@@ -42,13 +42,11 @@ const mount: Handler = (call) => {
     throw new Errno('EPERM');
   const ours = type !== '' && call.vm.modules.forType(type) !== undefined;
   if (type === '' || flags & (MS_REMOUNT | MS_SHARED_KINDS) || (!ours && flags & (MS_BIND | MS_MOVE))) {
-    kernelMounts(call);
-    return PASS;
+    return leaveMountsToKernel(call);
   }
   if (!ours) {
     call.process.lastError = `no module serves type «${type}»: insert one with vu_insmod`;
-    kernelMounts(call);
-    return PASS;
+    return leaveMountsToKernel(call);
   }
   requireOwner(call.process, call.vm.uid);
   const source = call.arg(0) === 0 ? '' : call.readString(call.arg(0));
@@ -67,9 +65,9 @@ const umount2: Handler = (call) => {
   call.process.lastError = '';
   const path = call.readString(call.arg(0));
   const { view } = call.process;
-  if (path === '' || view.mounts.list().length === 0) return PASS;
+  if (path === '' || view.mounts.list().length === 0) return leaveMountsToKernel(call);
   const at = (target: string): Answer => {
-    if (!view.mounts.at(target)) return PASS;
+    if (!view.mounts.at(target)) return leaveMountsToKernel(call);
     requireOwner(call.process, call.vm.uid);
     const lazy = (flags & (MNT_DETACH | MNT_FORCE)) !== 0;
     return withReason(call, () => call.vm.unmount(target, { view, lazy }));

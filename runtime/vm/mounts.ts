@@ -94,6 +94,11 @@ export interface FileTree {
   rename(from: string, to: string, flags: number): void;
   /** link(2): `to` becomes another name of the file `from`. */
   link(from: string, to: string): void;
+  /**
+   * The object at `path`, which is there, that has the events of changes made through the tree (inotify(7)); without it,
+   * that which `find` gives.
+   */
+  watch?(path: string): Place;
   /** The entries of a directory that no single real directory has, "." and ".." not among them; else undefined. */
   list(path: string): DirectoryEntry[] | undefined;
   /** Another number when `list` may have become another; without it, nothing is remembered of answers. */

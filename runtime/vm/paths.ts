@@ -26,8 +26,8 @@ const real = async (path: string): Promise<string | undefined> => {
 /** The absolute path that process `call.process` names, as it is written. */
 export function absolutePath(call: Call, path: string): string {
   if (path === '') throw new Errno('ENOENT');
-  const base = path.startsWith('/') ? '' : readlinkSync(`/proc/${call.tid}/cwd`, 'latin1');
-  return normalize(`${base}/${path}`);
+  if (path.startsWith('/')) return normalize(call.process.root + normalize(path));
+  return normalize(`${readlinkSync(`/proc/${call.tid}/cwd`, 'latin1')}/${path}`);
 }
 
 /**

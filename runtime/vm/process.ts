@@ -24,6 +24,8 @@ export interface Inherited {
   view: View;
   /** Default stack chosen by msocket(…, SOCK_DEFAULT) per address family; `null` is the host's network. */
   readonly defaults: ReadonlyMap<number, Mount | null>;
+  /** Path in the view of the root directory (chroot(2)); "" for that of the kernel. */
+  readonly root?: string;
   /** True when this differs from what the tree of the process started with, so that children must inherit it. */
   readonly special: boolean;
 }
@@ -34,6 +36,7 @@ export class Process implements Inherited {
   readonly pidfd: number;
   view: View;
   defaults: ReadonlyMap<number, Mount | null>;
+  root: string;
   /** True once exit_group was seen: its children know their state. */
   exiting = false;
   special: boolean;
@@ -45,6 +48,7 @@ export class Process implements Inherited {
     this.pidfd = pidfd;
     this.view = inherited.view;
     this.defaults = inherited.defaults;
+    this.root = inherited.root ?? '';
     this.special = inherited.special;
   }
 

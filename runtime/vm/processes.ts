@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { native, type ProcessWatcher } from '../native.ts';
 import { SYS } from '../syscalls/table.ts';
+import { viewsChanged } from './epoch.ts';
 import { Process, type Inherited } from './process.ts';
 
 /** What /proc/TID/status tells about lineage. */
@@ -123,6 +124,25 @@ export class ProcessTable {
     this.#adopt(process.pid, process);
   }
 
+  /**
+   * Makes `root` (a path in the view) the root directory of the process that thread `tid` belongs to, and of those that
+   * share theirs with it (clone(2), CLONE_FS).
+   */
+  changeRoot(process: Process, tid: number, root: string): void {
+    const sharing = (): Process[] =>
+      [...this.#processes.values()].filter(
+        (other) => other === process || native().syscall(SYS.kcmp, tid, other.pid, KCMP_FS, 0, 0) === 0,
+      );
+    // Children that were not seen yet have the old root, unless they share it themselves.
+    for (const each of sharing()) this.adoptChildren(each);
+    for (const each of sharing()) {
+      each.root = root;
+      each.view.hasRoots();
+      each.special = true;
+    }
+    viewsChanged();
+  }
+
   #adopt(parent: number, state: Inherited): void {
     for (const pid of children(parent)) {
       if (!this.#processes.has(pid)) this.add(pid, state);
@@ -191,3 +211,6 @@ function belongs(tid: number, pid: number): boolean {
   return native().syscall(SYS.tgkill, pid, tid, 0) !== -ESRCH;
 }
 const ESRCH = constants.errno.ESRCH;
+
+/** kcmp(2): working directory, root directory and umask. */
+const KCMP_FS = 3;

@@ -53,6 +53,14 @@ export class View {
   }
 
   #prefixes: string[] | undefined;
+  #hasRoots = false;
+
+  /** From now on processes may have root directories that only the view knows. */
+  hasRoots(): void {
+    if (this.#hasRoots) return;
+    this.#hasRoots = true;
+    this.#changed();
+  }
 
   /** Every path on which this view has something to say, for the quick test that most paths fail. */
   prefixes(): readonly string[] {
@@ -60,7 +68,7 @@ export class View {
       ...new Set([
         ...this.mounts.list().map((mount) => mount.target),
         ...this.rules.map((rule) => rule.prefix),
-        ...(this.mounts.list().some((mount) => mount.tree) ? PROC_LINKS : []),
+        ...(this.#hasRoots || this.mounts.list().some((mount) => mount.tree) ? PROC_LINKS : []),
       ]),
     ]);
   }

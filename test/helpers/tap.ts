@@ -17,14 +17,14 @@ export interface TapOptions extends UmvuOptions {
 export const tapProgram = (name: string): string => join(tree(), 'guests/build/tap', name);
 
 /** Fails the test unless the program's TAP output is complete and all of it is ok. */
-export function expectTap(result: ExecResult): void {
+export function expectTap(result: ExecResult, what = ''): void {
   const parser = new Parser();
   parser.end(result.stdout);
   const failures = (parser.results?.failures ?? []) as readonly { name: string; diag?: unknown }[];
   const { code, signal, timedOut, stderr } = result;
   expect(
     { failures, code, signal, timedOut, ok: parser.ok && parser.count > 0 },
-    `${result.stdout}\n${stderr}`,
+    `${what}\n${result.stdout}\n${stderr}`,
   ).toEqual({
     failures: [],
     code: 0,
@@ -33,6 +33,32 @@ export function expectTap(result: ExecResult): void {
     ok: true,
   });
 }
+
+/** Commands of a shell, whose output is looked at by itself. */
+export interface Section {
+  readonly name: string;
+  readonly script: string;
+}
+
+/** Runs several scripts as one guest of umvu, one after the other, each in a shell of its own; the results by name. */
+export async function umvuSections(
+  umvuArgs: readonly string[],
+  sections: readonly Section[],
+  options: UmvuOptions = {},
+): Promise<Map<string, ExecResult>> {
+  const parts = sections.map(
+    ({ name, script }, i) => `echo '${MARK} ${i} ${name}'; (\n${script}\n) 2>&1; echo; echo "${MARK} $?"`,
+  );
+  const whole = await umvu([...umvuArgs, '--', 'bash', '-c', parts.join('\n')], options);
+  const results = sections.map(({ name }, i): [string, ExecResult] => {
+    const [, text = ''] = whole.stdout.split(`${MARK} ${i} ${name}\n`);
+    const [stdout = '', status] = text.split(`\n${MARK} `);
+    const code = status === undefined ? null : parseInt(status, 10);
+    return [name, { ...whole, stdout, code }];
+  });
+  return new Map(results);
+}
+const MARK = '####';
 
 /** Declares the same test for a program run natively and under umvu: whatever Linux does, umvu does too. */
 export function tapTests(name: string, options: TapOptions = {}): void {

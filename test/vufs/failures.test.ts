@@ -72,21 +72,6 @@ describe.each<Who>(USERS)('as %s', (user) => {
     if (user !== 'root') expect(out).toMatch(/low\/sub\/x': Permission denied\nrefused\n$/);
   });
 
-  test('chroot: into a directory that the host has too', async () => {
-    const script = `python3 - <<'E'
-import os
-try: os.chroot('low')
-except PermissionError: print('not permitted')
-else: print(os.listdir('/'), open('/file').read().strip())
-E`;
-    const own = user === 'root' ? "['file', 'sub'] content\n" : 'not permitted\n';
-    expect(await sh(`vumount -t vufs -o ro other other; ${script}`)).toBe(own);
-    expect(await sh(`${COW}; ${script}`)).toBe(own);
-    expect(
-      await sh(`vumount -t vufs low $PWD/there; cd /; ${script.replace("'low'", `'${at('there')}'`)}`),
-    ).toBe('not permitted\n');
-  });
-
   test('the copy of a large file holds up nobody', async () => {
     fs.truncateSync(at('low/file'), 300 << 20);
     const fd = fs.openSync(at('low/file'), 'r+');

@@ -1,20 +1,37 @@
-/** What names mean in views (guests/tap/fs-paths.c): the same as natively. */
+/**
+ * What names mean in views (guests/tap/fs-paths.c), what root directories do (fs-chroot.c) and what is told of changes
+ * (fs-watch.c): the same as natively.
+ */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { exec } from '../helpers/exec.ts';
-import { expectTap, tapProgram } from '../helpers/tap.ts';
-import { umvu } from '../helpers/umvu.ts';
+import { expectTap, tapProgram, umvuSections } from '../helpers/tap.ts';
 import { USERS, workDir, type Who } from '../helpers/users.ts';
 
-const PROGRAM = tapProgram('fs-paths');
+const PROGRAMS = [tapProgram('fs-paths'), tapProgram('static-fs-chroot')];
+const WATCH = tapProgram('fs-watch');
 let work: ReturnType<typeof workDir>;
 afterEach(() => work.remove());
 
+/** New directories below the work folder, for whoever it belongs to. */
+function makeDirectories(...names: string[]): void {
+  const { uid, gid } = fs.statSync(work.path);
+  for (const name of names) {
+    const path = join(work.path, name);
+    fs.mkdirSync(path, { recursive: true });
+    fs.chownSync(path, uid, gid);
+  }
+}
+
 test('natively', async () => {
   work = workDir('root');
-  fs.mkdirSync(join(work.path, 'empty'));
-  expectTap(await exec(PROGRAM, [], { cwd: join(work.path, 'empty') }));
+  makeDirectories('empty', 'watched');
+  const cwd = join(work.path, 'empty');
+  for (const program of PROGRAMS) expectTap(await exec('unshare', ['-r', program], { cwd }));
+  const watched = { cwd: join(work.path, 'watched') };
+  await exec(WATCH, ['prepare'], watched);
+  expectTap(await exec(WATCH, [], watched));
 });
 
 /** What is mounted, and where the program runs then. */
@@ -28,23 +45,45 @@ const VIEWS: Record<string, [mount: string, directory: string]> = {
   'cow on cow': ['vumount -t vufs -o cow up low && vumount -t vufs -o cow at low', 'low'],
 };
 
+/** Takes everything away that is mounted, the newest first. */
+const UNMOUNT =
+  'cd /; for at in $(vumount | tac | cut -d" " -f2); do vuumount "$at" || exit 9; done; exit $status';
+
 describe.each<Who>(USERS)('as %s', (who) => {
   beforeEach(() => {
     work = workDir(who);
-    const { uid, gid } = fs.statSync(work.path);
-    for (const name of ['low', 'up', 'at']) {
-      fs.mkdirSync(join(work.path, name));
-      fs.chownSync(join(work.path, name), uid, gid);
-    }
   });
 
-  test.each(Object.entries(VIEWS))('%s', async (_name, [mount, directory]) => {
-    const script = `cd ${work.path} && ${mount} && cd ${directory} && exec ${PROGRAM}`;
-    expectTap(await umvu(['-m', 'vufs', '--', 'sh', '-c', script], { as: who }));
+  test('in the views of vufs', { timeout: 60_000 }, async () => {
+    const sections = Object.entries(VIEWS).flatMap(([name, [mount, directory]]) =>
+      [...PROGRAMS, WATCH].map((program, i) => {
+        const at = `${name.replaceAll(' ', '-')}-${i}`;
+        makeDirectories(at, ...['low', 'up', 'at'].map((each) => join(at, each)));
+        // A bind has nothing of its own.
+        const watched = name === 'bind' ? 'low' : directory;
+        const prepare = program === WATCH ? `(cd ${watched} && ${WATCH} prepare) &&` : '';
+        const script = `cd ${work.path}/${at} && ${prepare} ${mount} && cd ${directory} && ${program}; status=$?; ${UNMOUNT}`;
+        return { name: `${name} ${program}`, script };
+      }),
+    );
+    const results = await umvuSections(['-m', 'vufs'], sections, { as: who, timeout: 50_000 });
+    expect(results.size).toBe(3 * Object.keys(VIEWS).length);
+    for (const [name, result] of results) expectTap(result, name);
   });
 
-  test.each(['/unreal', '/unreal/unreal'])('%s', async (prefix) => {
-    const script = `cd ${prefix}${work.path}/at && exec ${prefix}${PROGRAM}`;
-    expectTap(await umvu(['-m', 'unreal', '--', 'sh', '-c', script], { as: who }));
+  test('below /unreal', async () => {
+    const sections = ['/unreal', '/unreal/unreal'].flatMap((prefix, n) =>
+      [...PROGRAMS, WATCH].map((program, i) => {
+        const at = `at${n}${i}`;
+        makeDirectories(at);
+        const prepare = program === WATCH ? `${prefix}${WATCH} prepare &&` : '';
+        return {
+          name: prefix + program,
+          script: `cd ${prefix}${work.path}/${at} && ${prepare} ${prefix}${program}`,
+        };
+      }),
+    );
+    const results = await umvuSections(['-m', 'unreal'], sections, { as: who });
+    for (const [name, result] of results) expectTap(result, name);
   });
 });

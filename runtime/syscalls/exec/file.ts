@@ -6,6 +6,7 @@ import type { Call } from '../../vm/call.ts';
 import type { FileTree, NodeAttributes } from '../../vm/mounts.ts';
 import { AT_FDCWD, resolve } from '../path/resolve.ts';
 import { O } from '../path/redirect.ts';
+import { isRooted } from '../path/root.ts';
 import { decodeStat, S_IFDIR, S_IFREG, typeOf } from '../path/structs.ts';
 import { SYS } from '../table.ts';
 import { imageOf, type Image } from './image.ts';
@@ -116,8 +117,10 @@ export function findExecutable(
     return fd < 0 ? undefined : new Executable(fd, false);
   }
   const { claim, slash } = target;
-  // A relative path may start from a directory of a layer, where the kernel finds only what that layer has.
-  const kernels = nameOf(call, dirfd, path.startsWith('/') ? target.path : path);
+  // A relative path may start from a directory of a layer, where the kernel finds only what that layer has; an absolute
+  // one may start from a root directory of the view.
+  const written = !path.startsWith('/') || isRooted(call.process);
+  const kernels = nameOf(call, dirfd, written ? path : target.path);
   if (claim.kind === 'deny') throw new Errno(claim.errno);
   if (claim.kind === 'tree') return unlessHosts(kernels, treeFile(claim.tree, claim.path, noFollow), slash);
   if (claim.kind === 'redirect') {

@@ -14,6 +14,7 @@ import type { Handler } from '../handler.ts';
 import { LENT, PASS, rewrite, type Outcome } from '../outcome.ts';
 import { O } from '../path/redirect.ts';
 import { AT_FDCWD } from '../path/resolve.ts';
+import { isRooted } from '../path/root.ts';
 import { SYS } from '../table.ts';
 import { findExecutable, hostFile, type Executable } from './file.ts';
 
@@ -143,7 +144,8 @@ function substitute({ call, path, at }: Request, { file, front }: Plan): Outcome
 function execute(request: Request): Outcome {
   const { call, path } = request;
   // Without a path it is a descriptor that is executed: the object itself.
-  if (path === '' || call.process.view.prefixes().length === 0) return PASS;
+  const plain = call.process.view.prefixes().length === 0 && !isRooted(call.process);
+  if (path === '' || plain) return PASS;
   const opened: Executable[] = [];
   try {
     const plan = asCaller(call, () => follow(request, opened));

@@ -243,7 +243,7 @@ function plainOf(view: View): Map<string, number> {
 /** getcwd(2): the path that the view has the directory at. */
 export const getcwd: Handler = (call): Outcome => {
   const text = procLink(`/proc/${call.tid}/cwd`);
-  const seen = text && seenAs(call.process.view, text);
+  const seen = text && (seenAs(call.process.view, text) ?? (call.process.root && text));
   if (seen === undefined || seen === '') return PASS;
   if (seen.endsWith(' (deleted)')) throw new Errno('ENOENT');
   const path = fromRoot(call, seen) ?? `(unreachable)${seen}`;

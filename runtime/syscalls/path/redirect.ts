@@ -142,4 +142,20 @@ export function statfsRedirect(call: Call, target: Redirect, out: number): Outco
   }
 }
 
+export type RedirectClaim = Redirect['claim'];
+
+/** Longest path, with its NUL. */
+export const PATH_MAX = 4096;
+const linkText = Buffer.alloc(PATH_MAX);
+
+/** The text of a symbolic link, or a negated errno: -EINVAL for what exists and is none. */
+export function linkOf({ dirfd, path }: RedirectClaim): string | number {
+  if (path === '') return -ERRNO['EINVAL']!;
+  const length = native().syscall(SYS.readlinkat, dirfd, path, linkText, PATH_MAX);
+  return length < 0 ? length : linkText.toString('latin1', 0, length);
+}
+
+export const isRealDirectory = ({ dirfd, path }: RedirectClaim): boolean =>
+  linkOf({ kind: 'redirect', dirfd, path: path === '' ? '.' : `${path}/.` }) === -ERRNO['EINVAL']!;
+
 export type { Redirect };

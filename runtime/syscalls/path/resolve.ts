@@ -4,16 +4,14 @@
  * only rules and trees know what is below.
  */
 import { Errno } from '../../errno.ts';
-import { BindTree } from '../../files/bind.ts';
-import { closeFd, type Layer } from '../../files/layer.ts';
+import { asCaller } from '../../files/identity.ts';
+import { closeFd } from '../../files/layer.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, procLink } from '../../files/place.ts';
-import { native, PATH_FLAGS, type PathTable } from '../../native.ts';
+import { native, PATH_FLAGS } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
-import { viewsChanged } from '../../vm/epoch.ts';
-import type { Process } from '../../vm/process.ts';
-import type { Vm } from '../../vm/vm.ts';
 import { SYS } from '../table.ts';
 import { compile, seenAs } from './compiled.ts';
+import { hasOwnRoots, isRooted, ownTree, virtualRoot } from './root.ts';
 import {
   AT_FDCWD,
   hostTree,
@@ -23,50 +21,11 @@ import {
   type Target,
   type TreeTarget,
 } from './target.ts';
-import { Walk } from './walk.ts';
+import { Walk, type Way } from './walk.ts';
 
 export { claimAt, covering } from './compiled.ts';
+export { frontTable, fromRoot, kernelMounts } from './root.ts';
 export { AT_FDCWD, isPseudo, type Confined, type LinkUse, type Target, type TreeTarget } from './target.ts';
-
-/** VMs with guests whose root directory or mounts may be others than the supervisor's. */
-const ownRoots = new WeakSet<Vm>();
-
-/**
- * From now on, looks from each caller's own root directory. To be called before a guest is let do what can change
- * where its paths lead: chroot(2), pivot_root(2), setns(2).
- */
-export const useOwnRoots = (vm: Vm): void => {
-  ownRoots.add(vm);
-  viewsChanged();
-};
-
-/** What answers calls of the guests of `vm` before they come here; undefined where each has to be looked at. */
-export const frontTable = (vm: Vm, { view }: Process): PathTable | undefined =>
-  ownRoots.has(vm) ? undefined : compile(view).table;
-
-/** As {@link useOwnRoots}, for mounts of the kernel: they matter where the caller has a mount namespace of its own. */
-export function kernelMounts(call: Call): void {
-  if (ownRoots.has(call.vm)) return;
-  const namespace = (who: string) => procLink(`/proc/${who}/ns/mnt`);
-  if (namespace(String(call.tid)) !== namespace('self')) useOwnRoots(call.vm);
-}
-
-/**
- * The tree below the caller's own root directory, good until the call is answered or waits; undefined where that is
- * the host's. Its source is the path that we know the root by, which paths of the walk begin with.
- */
-function ownTree(call: Call): BindTree | undefined {
-  if (!ownRoots.has(call.vm)) return undefined;
-  const link = `/proc/${call.tid}/root`;
-  const fd = native().syscall(SYS.openat, AT_FDCWD, link, O_PATH | O_CLOEXEC);
-  if (fd < 0) throw new Errno('EPERM');
-  // After the handler, which works at once or has taken what it needs.
-  setImmediate(closeFd, fd);
-  const text = procLink(link) ?? '/';
-  const source = text === '/' ? '' : text;
-  const layer: Layer = { fd, source, prefix: source, readOnly: false, close: () => undefined };
-  return new BindTree(layer, false);
-}
 
 /**
  * What a path of the caller means: `where` is its address in the guest, or a byte string, and starts from `dirfd`
@@ -82,36 +41,77 @@ export function resolve(
   host = false,
   confined?: Confined,
 ): Target | undefined {
+  if (isRooted(call.process)) return resolveRooted(call, dirfd, where, noFollow, confined);
   const { prefixes, table } = compile(call.process.view);
-  if (prefixes.length === 0) return undefined;
+  if (prefixes.length === 0 && !host) return undefined;
   const flags =
     (noFollow === true || noFollow === 'name' ? PATH_FLAGS.noFollow : 0) |
-    (ownRoots.has(call.vm) ? PATH_FLAGS.ownRoot : 0);
+    (hasOwnRoots(call.vm) ? PATH_FLAGS.ownRoot : 0);
   const { tid, process } = call;
   const found = table.resolve(tid, process.pid, dirfd, where, flags);
   if (found === undefined && !host) return undefined;
-  if (!call.stillThere()) throw new Errno('ESRCH');
   const again = (path: string) => table.resolve(tid, process.pid, AT_FDCWD, path, flags);
-  const own = ownTree(call);
-  const walk = new Walk({
+  const walk = walkFor(call, dirfd, where, noFollow, again, confined);
+  return asCaller(call, () =>
+    found === undefined
+      ? walk.runOnHost(hostPath(call, dirfd, where, ownTree(call)?.layer.source ?? ''))
+      : walk.run(found, host),
+  );
+}
+
+/**
+ * As {@link resolve}, for a caller whose root directory only the view knows: everything with a path is a target, also
+ * where the view has nothing.
+ */
+function resolveRooted(
+  call: Call,
+  dirfd: number,
+  where: number | string,
+  noFollow: LinkUse,
+  confined?: Confined,
+): Target | undefined {
+  const path = typeof where === 'string' ? where : where === 0 ? '' : call.readString(where);
+  // It is an error, or means the descriptor.
+  if (path === '') return undefined;
+  const walk = walkFor(call, dirfd, path, noFollow, undefined, confined);
+  return asCaller(call, () => walk.runOnHost(seenPath(call, dirfd, path)));
+}
+
+/** The absolute form of a path of a rooted caller, as the view has it. */
+function seenPath(call: Call, dirfd: number, path: string): string {
+  const { root, view } = call.process;
+  if (path.startsWith('/')) return root + path;
+  const base = baseOf(call, dirfd);
+  return `${seenAs(view, base) ?? base}/${path}`;
+}
+
+function walkFor(
+  call: Call,
+  dirfd: number,
+  where: number | string,
+  links: LinkUse,
+  again: Way['again'],
+  confined: Confined | undefined,
+): Walk {
+  if (!call.stillThere()) throw new Errno('ESRCH');
+  const { process, tid, vm } = call;
+  return new Walk({
     process,
     tid,
-    links: noFollow,
+    links,
     again,
     confined,
-    own,
+    own: ownTree(call),
+    rootLink: (path) => virtualRoot(path, vm),
     startsInLayer: () => startsInLayer(call, dirfd, where),
   });
-  return found === undefined
-    ? walk.runOnHost(hostPath(call, dirfd, where, own?.layer.source ?? ''))
-    : walk.run(found, host);
 }
 
 /** Whether a path is a relative one, from a directory that the caller has through a layer. */
 function startsInLayer(call: Call, dirfd: number, where: number | string): boolean {
   const path = typeof where === 'string' ? where : call.readString(where);
   if (path.startsWith('/')) return false;
-  const base = procLink(`/proc/${call.tid}/${dirfd === AT_FDCWD ? 'cwd' : `fd/${dirfd}`}`);
+  const base = directoryLink(call, dirfd);
   return base !== undefined && seenAs(call.process.view, base) !== undefined;
 }
 
@@ -119,19 +119,18 @@ function startsInLayer(call: Call, dirfd: number, where: number | string): boole
 function hostPath(call: Call, dirfd: number, where: number | string, root: string): string {
   const path = typeof where === 'string' ? where : call.readString(where);
   if (path === '') throw new Errno('ENOENT');
-  if (path.startsWith('/')) return root + path;
-  const base = procLink(`/proc/${call.tid}/${dirfd === AT_FDCWD ? 'cwd' : `fd/${dirfd}`}`);
-  if (base === undefined) throw new Errno('EBADF');
-  return `${base}/${path}`;
+  return path.startsWith('/') ? root + path : `${baseOf(call, dirfd)}/${path}`;
 }
 
-/** `path`, as the view has it, from the caller's own root directory; undefined where it is not below that. */
-export function fromRoot(call: Call, path: string): string | undefined {
-  const root = ownRoots.has(call.vm) ? procLink(`/proc/${call.tid}/root`) : '/';
-  if (root === '/' || root === undefined) return path;
-  const seen = seenAs(call.process.view, root) ?? root;
-  if (path === seen) return '/';
-  return path.startsWith(`${seen}/`) ? path.slice(seen.length) : undefined;
+const directoryLink = (call: Call, dirfd: number): string | undefined =>
+  procLink(`/proc/${call.tid}/${dirfd === AT_FDCWD ? 'cwd' : `fd/${dirfd}`}`);
+
+/** What procfs calls the directory that a relative path starts from. Throws EBADF or ENOTDIR where it is none. */
+function baseOf(call: Call, dirfd: number): string {
+  const base = directoryLink(call, dirfd);
+  if (base === undefined) throw new Errno('EBADF');
+  if (!base.startsWith('/')) throw new Errno('ENOTDIR');
+  return base;
 }
 
 /** `at` as an object of the host, in the tree below the caller's root directory. */

@@ -5,7 +5,7 @@ import { hostRoot } from '../../files/layer.ts';
 import { STAT_SIZE } from '../../files/place.ts';
 import type { Claim, FileTree, Place } from '../../vm/mounts.ts';
 
-export const AT_FDCWD = -100;
+export { AT_FDCWD } from '../constants.ts';
 
 /** What a path of a guest means in its view. */
 export interface Target {
@@ -32,6 +32,8 @@ export interface TreeTarget extends Target {
   /** A link of procfs that is meant itself: its path. */
   readonly link?: string;
 }
+
+export const isTree = (target: Target): target is TreeTarget => target.claim.kind === 'tree';
 
 /**
  * Whether a symbolic link at the end is meant itself: not where a slash is behind it, except in calls that are about

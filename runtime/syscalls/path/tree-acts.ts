@@ -1,8 +1,13 @@
 /** What each call does on a path that leads into a mounted tree. */
 import { check, Errno } from '../../errno.ts';
+import { asCaller } from '../../files/identity.ts';
 import { closeFd } from '../../files/layer.ts';
+import { isDirectory, withObject } from '../../files/place.ts';
+import { watchedIn } from '../../files/subtree.ts';
 import { native } from '../../native.ts';
+import { R_OK } from '../../vm/access.ts';
 import type { Call } from '../../vm/call.ts';
+import { AT, AT_REMOVEDIR, IN } from '../constants.ts';
 import { TIMESPECS, TIMEVALS, UTIMBUF } from './acts.ts';
 import { openHow } from './how.ts';
 import type { Answer, Outcome } from '../outcome.ts';
@@ -17,8 +22,7 @@ import { chdirTree, openTree } from './tree-open.ts';
 /** Does a call on a target in a tree; `next` is the index of the argument after the path. */
 export type TreeAct = (call: Call, target: TreeTarget, next: number) => Answer;
 
-const AT_REMOVEDIR = 0x200;
-const AT_EACCESS = 0x200;
+const { AT_EACCESS, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW } = AT;
 
 const open: TreeAct = (call, target, next) => openTree(call, target, call.int(next), call.int(next + 1));
 const creat: TreeAct = (call, target, next) => openTree(call, target, O.CREAT | O.TRUNC | 1, call.int(next));
@@ -64,16 +68,25 @@ const setxattrat: TreeAct = (call, target, next) => {
   return look.setAttribute(call, target, call.arg(next + 1), address, size, flags);
 };
 
-/** inotify_add_watch(2): the watch is put into the guest's own instance. */
+/** Events of inotify(7) that tell of changes. */
+const CHANGES = IN.IN_ALL_EVENTS & ~(IN.IN_ACCESS | IN.IN_OPEN | IN.IN_CLOSE_NOWRITE);
+
+/**
+ * inotify_add_watch(2): the watch is put into the guest's own instance, on the object that has the events of changes made
+ * through the tree.
+ */
 function watch(call: Call, target: TreeTarget, next: number): Outcome {
   look.existing(target);
   const instance = check(native().syscall(SYS.pidfd_getfd, call.process.pidfd, call.int(0), 0));
+  const mask = call.int(next) & ~IN.IN_DONT_FOLLOW;
+  const add = (fd: number): number =>
+    check(native().syscall(SYS.inotify_add_watch, instance, `/proc/self/fd/${fd}`, mask >>> 0));
   try {
-    const IN_DONT_FOLLOW = 0x02000000;
-    const mask = call.int(next) & ~IN_DONT_FOLLOW;
-    return look.look(call, target, (fd) =>
-      check(native().syscall(SYS.inotify_add_watch, instance, `/proc/self/fd/${fd}`, mask >>> 0)),
-    );
+    if (target.magic !== undefined || !(mask & CHANGES)) return look.look(call, target, add);
+    if (mask & IN.IN_ONLYDIR && !isDirectory(target.stat)) throw new Errno('ENOTDIR');
+    look.accessTree(call, target, R_OK, AT_EACCESS);
+    const { tree, path } = target.claim;
+    return asCaller(call, () => withObject(watchedIn(tree, path), add));
   } finally {
     closeFd(instance);
   }
@@ -89,8 +102,6 @@ function handle(call: Call, target: TreeTarget, next: number): Outcome {
   const bytes = Buffer.alloc(HANDLE_HEADER + MAX_HANDLE_SIZE);
   bytes.writeUInt32LE(room, 0);
   const id = Buffer.alloc(8);
-  const AT_EMPTY_PATH = 0x1000;
-  const AT_SYMLINK_FOLLOW = 0x400;
   const mine = (flags & ~AT_SYMLINK_FOLLOW) | AT_EMPTY_PATH;
   const result = look.look(call, target, (fd) =>
     native().syscall(SYS.name_to_handle_at, fd, '', bytes, id, mine),

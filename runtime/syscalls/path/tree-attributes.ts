@@ -12,6 +12,7 @@ import { seenAs } from './compiled.ts';
 import { changeMagic, withMagic } from './guard.ts';
 import type { TimeFormat } from './node.ts';
 import { AT_FDCWD, type TreeTarget } from './resolve.ts';
+import { fromRoot, virtualRoot } from './root.ts';
 import { decodeStat } from './structs.ts';
 
 const AT_EMPTY_PATH = 0x1000;
@@ -91,9 +92,11 @@ export function accessTree(call: Call, target: TreeTarget, mode: number, flags: 
     if (copied && (call.vm.uid === 0 || actingAs()) && !mayUse(decodeStat(target.stat), call.process, W_OK))
       throw new Errno('EACCES');
   });
+  // For another user we act with his effective identity alone: our real one is root's.
+  const effective = asCaller(call, actingAs) ? AT_EACCESS : flags;
   const asked = copied ? mode & ~W_OK : mode;
   return look(call, target, (fd) =>
-    check(native().syscall(SYS.faccessat2, fd, '', asked, (flags & AT_EACCESS) | AT_EMPTY_PATH)),
+    check(native().syscall(SYS.faccessat2, fd, '', asked, (effective & AT_EACCESS) | AT_EMPTY_PATH)),
   );
 }
 
@@ -102,10 +105,16 @@ export function readlinkTree(call: Call, target: TreeTarget, out: number, size: 
   const place = existing(target);
   if (!isLink(target.stat)) throw new Errno('EINVAL');
   const real = asCaller(call, () => readLink(place));
-  const seen = target.link === undefined ? undefined : seenAs(call.process.view, real);
-  const text = Buffer.from(seen ?? real, 'latin1').subarray(0, size);
+  const shown = target.link === undefined ? real : linkText(call, target.link, real);
+  const text = Buffer.from(shown, 'latin1').subarray(0, size);
   call.write(out, text);
   return text.length;
+}
+
+/** The text of a link of procfs, which leads to `real`, as the view has it and from the caller's root directory. */
+function linkText(call: Call, link: string, real: string): string {
+  const seen = virtualRoot(link, call.vm) ?? seenAs(call.process.view, real) ?? real;
+  return seen.startsWith('/') ? (fromRoot(call, seen) ?? seen) : seen;
 }
 
 export function statfsTree(call: Call, target: TreeTarget, out: number): Outcome {

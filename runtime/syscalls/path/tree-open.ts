@@ -1,11 +1,11 @@
 /** Opening files of mounted trees: the supervisor opens, and the guest gets the descriptor. */
 import { open as openFile } from 'node:fs';
 import { check, Errno } from '../../errno.ts';
-import { asCaller, asSelf, withUmask } from '../../files/identity.ts';
+import { actingAs, asCaller, asSelf, withUmask } from '../../files/identity.ts';
 import { closeFd, hostRoot } from '../../files/layer.ts';
 import { directoryOf, isDirectory, isLink, isRegular, join, modeOf } from '../../files/place.ts';
 import { native } from '../../native.ts';
-import { R_OK, W_OK } from '../../vm/access.ts';
+import { R_OK, W_OK, X_OK } from '../../vm/access.ts';
 import type { Call } from '../../vm/call.ts';
 import type { Place } from '../../vm/mounts.ts';
 import { inject, LENT, rewrite, type Answer, type Outcome } from '../outcome.ts';
@@ -13,6 +13,7 @@ import { SYS } from '../table.ts';
 import { changeMagic, controllingTerminal } from './guard.ts';
 import { O } from './redirect.ts';
 import { AT_FDCWD, type TreeTarget } from './resolve.ts';
+import { accessTree } from './tree-attributes.ts';
 import { lastDots, requireParent } from './tree-names.ts';
 
 const O_TMPFILE = 0o20200000;
@@ -176,11 +177,14 @@ export function chdirTree(call: Call, target: TreeTarget): Outcome {
   if (!target.place) throw new Errno('ENOENT');
   if (!isDirectory(target.stat)) throw new Errno('ENOTDIR');
   const { magic, place } = target;
-  const lend = asCaller(call, () =>
-    magic === undefined
-      ? openPath(place, target.stat, O.DIRECTORY)
-      : check(native().syscall(SYS.openat, AT_FDCWD, magic, O.PATH | O.DIRECTORY | O.CLOEXEC)),
-  );
+  if (magic === undefined) accessTree(call, target, X_OK, AT_EACCESS);
+  const lend = asCaller(call, () => {
+    // A process of another user cannot take a descriptor of root's: it is given one, which cannot be O_PATH.
+    const other = actingAs() !== undefined;
+    const flags = O.DIRECTORY | O.CLOEXEC | (other ? 0 : O.PATH);
+    if (magic !== undefined) return check(native().syscall(SYS.openat, AT_FDCWD, magic, flags));
+    return other ? asSelf(() => check(openAt(place, flags))) : openPath(place, target.stat, O.DIRECTORY);
+  });
   try {
     return rewrite(SYS.fchdir, [LENT], { lend });
   } catch (error) {

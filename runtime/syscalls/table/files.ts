@@ -49,7 +49,7 @@ export const FILES = [
   ['mknod', 133, null, 'path mode dev', 'path'],
   ['mknodat', 259, 33, 'dirfd path mode dev', 'path'],
   ['chdir', 80, 49, 'path', 'path'],
-  ['chroot', 161, 51, 'path', 'path', { note: 'followed, and done by the kernel' }],
+  ['chroot', 161, 51, 'path', 'path', { note: 'into any directory of the view' }],
   ['getcwd', 79, 17, 'out size', 'path', { classes: ['file'] }],
   ['getxattr', 191, 8, 'path string out size', 'path'],
   ['lgetxattr', 192, 9, 'path string out size', 'path'],
