@@ -44,7 +44,8 @@ export function newStack(
 export async function newStackFromConfig(text: string, host: IothHost = sharedHost()): Promise<Stack> {
   const config = parseConfig(text, true);
   const interfaces = config.vnls.map(splitInterface);
-  const stack = await newStack(config.stack ?? '', interfaces, {}, host);
+  const options = config.isolate ? { isolate: '1' } : {};
+  const stack = await newStack(config.stack ?? '', interfaces, options, host);
   try {
     await applyInterfaces(stack, config.interfaces, { fallback: interfaces[0]?.name ?? 'vde0' });
     return stack;

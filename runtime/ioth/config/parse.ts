@@ -35,6 +35,8 @@ export type Undo = 'eth' | 'ip' | 'gw' | 'dns' | 'domain' | SourceName;
 /** A whole configuration string. */
 export interface Config {
   stack?: string;
+  /** Whether the stack is to be in a process of its own. */
+  isolate?: boolean;
   vnls: string[];
   interfaces: InterfaceConfig[];
 }
@@ -142,8 +144,13 @@ function readInterfaceWord(config: InterfaceConfig, word: Word): void {
   else config.ifindex = indexOf(word, word.value);
 }
 
-/** `stack=` and `vnl=` are for making a stack only. */
+/** `stack=`, `vnl=` and `isolate` are for making a stack only. */
 function readStackWord(config: Config, word: Word): boolean {
+  if (word.tag === 'isolate') {
+    if (word.value !== undefined) throw badWord(word, 'this word takes no value');
+    config.isolate = true;
+    return true;
+  }
   if (word.tag !== 'stack' && word.tag !== 'vnl') return false;
   if (word.value === undefined) throw badWord(word, 'a value is missing');
   if (word.tag === 'stack') config.stack = word.value;
@@ -154,7 +161,7 @@ function readStackWord(config: Config, word: Word): boolean {
 /**
  * Reads a configuration. One `iface=` or `ifindex=` says which interface the whole string is about, as in
  * iothconf; with several of them each opens a section that goes up to the next, and words before the first
- * belong to its section. `stack=` and `vnl=` are unknown words unless `forNewStack`.
+ * belong to its section. `stack=`, `vnl=` and `isolate` are unknown words unless `forNewStack`.
  */
 export function parseConfig(text: string, forNewStack = false): Config {
   const words = parseWords(text);
