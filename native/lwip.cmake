@@ -146,7 +146,7 @@ target_compile_definitions(umvu PRIVATE UMVU_LWIP)
 # Hostile frames for it (test/sanitized/lwip.test.ts).
 if(UMVU_SANITIZE)
   file(GLOB LWIP_FUZZED CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/src/net/*.cc)
-  list(FILTER LWIP_FUZZED EXCLUDE REGEX "binding|configuration")
+  list(FILTER LWIP_FUZZED EXCLUDE REGEX "binding")
   add_executable(lwip-fuzz ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_fuzz.cc
     ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_frames.cc ${LWIP_FUZZED} ${LWIP_IMAGE})
   target_include_directories(lwip-fuzz PRIVATE src)
@@ -155,3 +155,17 @@ if(UMVU_SANITIZE)
   target_link_libraries(lwip-fuzz PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
   set_target_properties(lwip-fuzz PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
 endif()
+
+# The process of an isolated stack (docs/design/lwip.md); the runtime looks for it beside the addon. There may be many of
+# it, so it comes without shared libraries, whose relocated data each would have.
+file(GLOB LWIP_ISOLATED CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/isolated/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/*.cc
+  ${CMAKE_CURRENT_SOURCE_DIR}/src/net/*.cc)
+list(FILTER LWIP_ISOLATED EXCLUDE REGEX "binding|/net/plug")
+add_executable(umvu-lwip ${LWIP_ISOLATED} ${LWIP_IMAGE})
+target_include_directories(umvu-lwip PRIVATE isolated src)
+target_include_directories(umvu-lwip SYSTEM PRIVATE ${LWIP_INCLUDES})
+target_link_libraries(umvu-lwip PRIVATE Threads::Threads)
+if(NOT UMVU_SANITIZE)
+  target_link_options(umvu-lwip PRIVATE -static)
+endif()
+set_target_properties(umvu-lwip PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})

@@ -142,7 +142,9 @@ export type PortKind =
   /** an AF_PACKET socket bound to the far end of a veth pair */
   | 'packet'
   /** an AF_UNIX datagram socket: one datagram is one frame (the VDE protocol) */
-  | 'datagram';
+  | 'datagram'
+  /** an AF_UNIX SOCK_SEQPACKET socket to another process of this VM, which the network waits for, but not for long */
+  | 'process';
 
 /** Counters of a port since it was added. */
 export interface PortStats {
@@ -352,9 +354,17 @@ export interface NativeAddon {
   /**
    * One request and its reply on a SOCK_SEQPACKET socket. Descriptors that come with the reply
    * (SCM_RIGHTS) are stored in `fds`, close-on-exec. The length of the reply, or a negated errno
-   * (-ETIMEDOUT after `timeoutMs`, -EPIPE when the peer is gone).
+   * (-ETIMEDOUT after `timeoutMs`, -EPIPE when the peer is gone). A copy of descriptor `lent` goes along where
+   * that is given and not -1.
    */
-  request(fd: number, request: Uint8Array, reply: Uint8Array, fds: Int32Array, timeoutMs: number): number;
+  request(
+    fd: number,
+    request: Uint8Array,
+    reply: Uint8Array,
+    fds: Int32Array,
+    timeoutMs: number,
+    lent?: number,
+  ): number;
   /** sendmsg(2) without waiting and without SIGPIPE. At most 64 pieces. The bytes sent, or a negated errno. */
   sendMessage(
     fd: number,

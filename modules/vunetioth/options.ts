@@ -8,8 +8,6 @@
  */
 import { parseWords, type Word } from '../../runtime/ioth/config/words.ts';
 
-const quote = (text: string): string => `'${text.replace(/'/g, `'\\''`)}'`;
-
 /** Undoes what parseWords did to a VNL with `=` in it (`vde:///tmp/a[port=1]`). */
 const whole = ({ tag, value }: Word): string => (value === undefined ? tag : `${tag}=${value}`);
 
@@ -21,18 +19,15 @@ function vnlOf(word: Word): string | undefined {
 }
 
 /**
- * The configuration string for newStackFromConfig that mounting `source` with `-o data` means. Without a source
- * (`--net`) `stack=` says what it is, and a stack with networks but no name is a vdestack.
+ * The words for newStackFromConfig that mounting `source` with `-o data` means, each with its place in `data`. Without a
+ * source (`--net`) `stack=` says what it is, and a stack with networks but no name is a vdestack.
  */
-export function configOf(source: string, data: string): string {
-  const words = parseWords(data);
-  const vnls = words.map(vnlOf).filter((vnl) => vnl !== undefined);
-  const others = words.filter((word) => vnlOf(word) === undefined);
-  const named = others.some(({ tag }) => tag === 'stack');
-  const stack = source || (named ? '' : vnls.length > 0 ? 'vdestack' : 'kernel');
-  return [
-    ...(stack ? [`stack=${quote(stack)}`] : []),
-    ...vnls.map((vnl) => `vnl=${quote(vnl)}`),
-    ...others.map(({ tag, value }) => (value === undefined ? tag : `${tag}=${quote(value)}`)),
-  ].join(',');
+export function configOf(source: string, data: string): Word[] {
+  const words = parseWords(data).map((word) => {
+    const vnl = vnlOf(word);
+    return vnl === undefined ? word : { ...word, tag: 'vnl', value: vnl };
+  });
+  const has = (tag: string): boolean => words.some((word) => word.tag === tag);
+  const stack = source || (has('stack') ? '' : has('vnl') ? 'vdestack' : 'kernel');
+  return stack ? [{ tag: 'stack', value: stack, position: 0 }, ...words] : words;
 }

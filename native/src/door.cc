@@ -97,15 +97,37 @@ ssize_t ReceiveWithDescriptors(int fd, void* data, size_t size, int32_t* fds, si
   return n == 0 ? -EPIPE : n;
 }
 
+// Sends one message, with a copy of descriptor `with` where that is not -1.
+ssize_t SendWithDescriptor(int fd, void* data, size_t size, int with) {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof with)] = {};
+  iovec io{data, size};
+  msghdr message{};
+  message.msg_iov = &io;
+  message.msg_iovlen = 1;
+  if (with >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof with);
+    std::memcpy(CMSG_DATA(header), &with, sizeof with);
+  }
+  ssize_t n;
+  do {
+    n = sendmsg(fd, &message, MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  return n;
+}
+
+// request(fd, request, reply, fds, timeout, with)
 Napi::Value Request(const Napi::CallbackInfo& info) {
   const int fd = info[0].As<Napi::Number>().Int32Value();
   auto request = info[1].As<Napi::Uint8Array>();
   auto reply = info[2].As<Napi::Uint8Array>();
   auto fds = info[3].As<Napi::Int32Array>();
-  ssize_t n;
-  do {
-    n = send(fd, request.Data(), request.ByteLength(), MSG_NOSIGNAL);
-  } while (n < 0 && errno == EINTR);
+  const int with = info[5].IsNumber() ? info[5].As<Napi::Number>().Int32Value() : -1;
+  ssize_t n = SendWithDescriptor(fd, request.Data(), request.ByteLength(), with);
   if (n < 0) return Napi::Number::New(info.Env(), errno == ECONNRESET ? -EPIPE : -errno);
   n = WaitReadable(fd, info[4].As<Napi::Number>().Int64Value());
   if (n == 0) n = ReceiveWithDescriptors(fd, reply.Data(), reply.ByteLength(), fds.Data(), fds.ElementLength());

@@ -57,7 +57,7 @@ export const FLAGS: readonly Flag[] = [
     help: 'Mount a network stack at /dev/net/default, given as an IoTh string',
     more:
       'For example `--net stack=lwip,vnl=hub://,eth,ip=10.0.0.1/24`. The words are separated by commas: `stack=`, ' +
-      '`vnl=`, `eth` or `iface=` with `mac=`, `ip=ADDRESS/LENGTH`, `gw=`, `dns=`. ' +
+      '`isolate` (an lwip in a process of its own), `vnl=`, `eth` or `iface=` with `mac=`, `ip=ADDRESS/LENGTH`, `gw=`, `dns=`. ' +
       'The module vunetioth is loaded for it.',
   },
   {

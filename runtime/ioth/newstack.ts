@@ -50,13 +50,17 @@ function aboutStack(word: Word, error: unknown): unknown {
  * Opens and configures a stack: `stack=vdestack,vnl=hub://,eth,ip=10.0.0.1/24,gw=10.0.0.254,dns=10.0.0.53`. Each
  * `vnl=` is an interface, whose name may stand before it (`vnl=wan:vde:///tmp/switch`). Options of the driver need
  * quotes, because a comma ends a word: `stack='vdestack,mtu=9000'`. Without `stack=` it is the kernel's own. A stack
- * that cannot be configured is closed again. Throws Errno with a reason for people.
+ * that cannot be configured is closed again. The words may have been split already. Throws Errno with a reason for people.
  */
-export async function newStackFromConfig(text: string, host: IothHost = sharedHost()): Promise<Stack> {
+export async function newStackFromConfig(
+  text: string | readonly Word[],
+  host: IothHost = sharedHost(),
+): Promise<Stack> {
   const config = parseConfig(text, true);
   const interfaces = config.vnls.map(splitInterface);
-  const stack = await newStack(config.stack ?? '', interfaces, {}, host).catch((error: unknown) => {
-    throw config.stackWord === undefined ? error : aboutStack(config.stackWord, error);
+  const options = config.isolate ? { isolate: '1' } : {};
+  const stack = await newStack(config.stack ?? '', interfaces, options, host).catch((error: unknown) => {
+    throw !config.stackWord?.position ? error : aboutStack(config.stackWord, error);
   });
   try {
     await applyInterfaces(stack, config.interfaces, { fallback: interfaces[0]?.name ?? 'vde0' });

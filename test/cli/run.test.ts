@@ -234,6 +234,8 @@ describe('mistakes that only show when the VM is there', () => {
       /^umvu: --output \/nonexistent\/x: no such file or directory\n$/,
     ],
     [['--net', 'nonsense', 'true'], /^umvu: --net nonsense: .+\n$/],
+    // The place is that in what was typed, wherever the networks stand.
+    [['--net', 'stack=lwip,hub://,eth,nonsense,hub://', 'true'], /«nonsense» \(character 23 of the conf/],
   ])('%j', async (words, message) => {
     const result = await umvu(words);
     expect(result).toMatchObject({ code: 125, stdout: '' });

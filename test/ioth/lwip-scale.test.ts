@@ -1,7 +1,9 @@
 /** Stacks in user space under load: many connections, ports used again, links that lose, readers that stop. */
-import { readFileSync } from 'node:fs';
-import { afterAll, describe, expect, it } from 'vitest';
+import { readFileSync, readdirSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ERRNO } from '../../runtime/errno.ts';
+import { createIothHost } from '../../runtime/ioth/host.ts';
+import { newStackFromConfig } from '../../runtime/ioth/newstack.ts';
 import { native } from '../../runtime/native.ts';
 import { SYS } from '../../runtime/syscalls/table.ts';
 import { Workshop } from '../helpers/cc.ts';
@@ -9,6 +11,14 @@ import { umvu } from '../helpers/umvu.ts';
 
 const shop = new Workshop();
 afterAll(() => shop.close());
+
+// A hundred stacks of this process, which the tests before the last one leave alone.
+const idle = createIothHost();
+beforeAll(async () => {
+  for (let i = 1; i <= 100; i++)
+    await newStackFromConfig(`stack=lwip,vnl=null://,eth,ip=10.0.0.${i}/24`, idle);
+});
+afterAll(() => idle.close());
 const LOAD = shop.compile('load', readFileSync(new URL('../bench/lwip.c', import.meta.url), 'utf8'));
 
 /** Runs a script in a VM with a stack of user space behind `$A` and one of `kind` behind `$B` on a network. */
@@ -154,3 +164,20 @@ it('a failed assertion of lwIP takes one stack down, and nothing else', () => {
     good.close();
   }
 });
+
+/** How often the thread of the stacks has slept. */
+function sleeps(): number {
+  const threads = readdirSync('/proc/self/task').map((task) => `/proc/self/task/${task}`);
+  const pump = threads.find((thread) => readFileSync(`${thread}/comm`, 'latin1') === 'umvu-net\n');
+  const status = pump === undefined ? '' : readFileSync(`${pump}/status`, 'latin1');
+  return Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)![1]);
+}
+
+it('a hundred idle stacks use no processor time', async () => {
+  // The timers of a stack go on for a while after its last work.
+  for (let seconds = 0, before = -1; before !== sleeps(); seconds++) {
+    expect(seconds, 'they are still awake').toBeLessThan(30);
+    before = sleeps();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+}, 40_000);

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "lwip/binding.h"
 #include "lwip/stack.h"
 
 namespace umvu::lwip {
@@ -38,16 +37,6 @@ ip_addr_t address_of(std::span<const uint8_t> given) {
   std::memcpy(v6.addr, given.data(), std::min<std::size_t>(given.size(), sizeof v6.addr));
   ip_addr_copy_from_ip6(ip, v6);
   return ip;
-}
-
-Napi::Value copy(Napi::Env env, const void* data, std::size_t size) {
-  auto array = Napi::Uint8Array::New(env, size);
-  std::memcpy(array.Data(), data, size);
-  return array;
-}
-
-Napi::Value to_js(Napi::Env env, const ip_addr_t& ip) {
-  return IP_IS_V6_VAL(ip) ? copy(env, ip_2_ip6(&ip)->addr, 16) : copy(env, &ip_2_ip4(&ip)->addr, 4);
 }
 
 }  // namespace
@@ -95,93 +84,29 @@ std::vector<Router> list_routers() {
   return list;
 }
 
-Napi::Value show(Napi::Env env, const LinkState& link) {
-  auto object = Napi::Object::New(env);
-  object.Set("index", link.index);
-  object.Set("name", link.name);
-  object.Set("loopback", link.loopback);
-  object.Set("up", link.up);
-  object.Set("carrier", link.carrier);
-  object.Set("mtu", link.mtu);
-  object.Set("mac", copy(env, link.mac.data(), link.mac.size()));
-  object.Set("rxPackets", static_cast<double>(link.counters.rx_frames));
-  object.Set("rxBytes", static_cast<double>(link.counters.rx_bytes));
-  object.Set("txPackets", static_cast<double>(link.counters.tx_frames));
-  object.Set("txBytes", static_cast<double>(link.counters.tx_bytes));
-  object.Set("txDropped", static_cast<double>(link.counters.dropped));
-  return object;
-}
-
-Napi::Value show(Napi::Env env, const AddressState& address) {
-  auto object = Napi::Object::New(env);
-  object.Set("index", address.index);
-  object.Set("address", to_js(env, address.ip));
-  object.Set("tentative", address.tentative);
-  object.Set("duplicated", address.duplicated);
-  object.Set("deprecated", address.deprecated);
-  object.Set("valid", number(env, address.valid));
-  object.Set("preferred", number(env, address.preferred));
-  return object;
-}
-
-Napi::Value show(Napi::Env env, const Neighbour& neighbour) {
-  auto object = Napi::Object::New(env);
-  object.Set("index", neighbour.interface);
-  object.Set("address", to_js(env, neighbour.ip));
-  object.Set("state", neighbour.state);
-  object.Set("router", neighbour.router);
-  if (neighbour.has_mac) object.Set("mac", copy(env, neighbour.mac.data(), neighbour.mac.size()));
-  return object;
-}
-
-Napi::Value show(Napi::Env env, const Router& router) {
-  auto object = Napi::Object::New(env);
-  object.Set("index", router.index);
-  object.Set("address", to_js(env, router.ip));
-  object.Set("lifetime", number(env, router.lifetime));
-  return object;
-}
-
-Napi::Value show(Napi::Env env, const Connection& connection) {
-  auto object = Napi::Object::New(env);
-  object.Set("domain", connection.domain);
-  object.Set("type", connection.type);
-  object.Set("protocol", connection.protocol);
-  object.Set("state", connection.state);
-  object.Set("local", to_js(env, connection.local.ip));
-  object.Set("localPort", connection.local.port);
-  object.Set("remote", to_js(env, connection.remote.ip));
-  object.Set("remotePort", connection.remote.port);
-  object.Set("inode", number(env, static_cast<double>(connection.inode)));
-  object.Set("unsent", number(env, connection.unsent));
-  object.Set("v6only", connection.v6only);
-  return object;
-}
-
-int set_link(const Napi::CallbackInfo& info, Stack* stack) {
-  Interface* interface = stack->interface(integer(info[0]));
+int set_link(Stack* stack, int index, std::string name, bool up, int mtu, std::span<const uint8_t> mac) {
+  Interface* interface = stack->interface(index);
   if (interface == nullptr) return -ENODEV;
-  interface->rename(info[1].As<Napi::String>().Utf8Value());
-  interface->set_mtu(integer(info[3]));
-  if (bytes(info[4]).size() == interface->mac().size()) interface->set_mac(bytes(info[4]).data());
-  interface->set_up(info[2].ToBoolean().Value());
+  interface->rename(std::move(name));
+  interface->set_mtu(mtu);
+  if (mac.size() == interface->mac().size()) interface->set_mac(mac.data());
+  interface->set_up(up);
   stack->touch();
   return 0;
 }
 
-int set_address(const Napi::CallbackInfo& info, Stack* stack) {
-  Interface* interface = stack->interface(integer(info[0]));
+int set_address(Stack* stack, int index, std::span<const uint8_t> address, int prefix, bool tentative) {
+  Interface* interface = stack->interface(index);
   if (interface == nullptr) return -ENODEV;
-  const ip_addr_t ip = address_of(bytes(info[1]));
-  const int prefix = integer(info[2]);
+  const ip_addr_t ip = address_of(address);
   if (prefix < 0) return interface->remove_address(ip);
-  return interface->add_address(ip, static_cast<unsigned>(prefix), info[3].ToBoolean().Value());
+  return interface->add_address(ip, static_cast<unsigned>(prefix), tentative);
 }
 
-int set_route(const Napi::CallbackInfo& info, Stack* stack) {
+int set_route(Stack* stack, bool add, std::span<const uint8_t> bytes) {
   PackedRoute packed;
-  if (bytes(info[1]).size() != sizeof packed) return -EINVAL;
-  std::memcpy(&packed, bytes(info[1]).data(), sizeof packed);
+  if (bytes.size() != sizeof packed) return -EINVAL;
+  std::memcpy(&packed, bytes.data(), sizeof packed);
   const std::size_t size = packed.family == AF_INET6 ? 16 : 4;
   Route route;
   route.destination = address_of({packed.destination, size});
@@ -194,17 +119,17 @@ int set_route(const Napi::CallbackInfo& info, Stack* stack) {
   route.metric = packed.metric;
   route.type = packed.type;
   nd6_clear_destination_cache();
-  if (!info[0].ToBoolean().Value()) return stack->routes().remove(route);
+  if (!add) return stack->routes().remove(route);
   stack->routes().add(route);
   return 0;
 }
 
-int set_neighbour(const Napi::CallbackInfo& info, Stack* stack) {
-  Interface* interface = stack->interface(integer(info[0]));
+int set_neighbour(Stack* stack, int index, std::span<const uint8_t> address, std::span<const uint8_t> mac) {
+  Interface* interface = stack->interface(index);
   if (interface == nullptr) return -ENODEV;
-  const ip_addr_t ip = address_of(bytes(info[1]));
-  if (!info[2].IsTypedArray()) return stack->neighbours().remove(interface, ip);
-  return bytes(info[2]).size() == 6 ? stack->neighbours().set(interface, ip, bytes(info[2]).data()) : -EINVAL;
+  const ip_addr_t ip = address_of(address);
+  if (mac.empty()) return stack->neighbours().remove(interface, ip);
+  return mac.size() == 6 ? stack->neighbours().set(interface, ip, mac.data()) : -EINVAL;
 }
 
 }  // namespace umvu::lwip

@@ -2,9 +2,9 @@
 // the pump and inside the image; results are 0 or a negated errno.
 #pragma once
 
-#include <napi.h>
-
 #include <array>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,19 +42,12 @@ std::vector<LinkState> list_links(const Stack& stack);
 std::vector<AddressState> list_addresses(const Stack& stack);
 std::vector<Router> list_routers();
 
-Napi::Value show(Napi::Env env, const LinkState& link);
-Napi::Value show(Napi::Env env, const AddressState& address);
-Napi::Value show(Napi::Env env, const Neighbour& neighbour);
-Napi::Value show(Napi::Env env, const Router& router);
-Napi::Value show(Napi::Env env, const Connection& connection);
-
-// setLink(index, name, up, mtu, mac)
-int set_link(const Napi::CallbackInfo& info, Stack* stack);
-// setAddress(index, address, prefix, tentative): prefix -1 removes it.
-int set_address(const Napi::CallbackInfo& info, Stack* stack);
-// setRoute(add, struct PackedRoute)
-int set_route(const Napi::CallbackInfo& info, Stack* stack);
-// setNeighbour(index, address, mac or null)
-int set_neighbour(const Napi::CallbackInfo& info, Stack* stack);
+int set_link(Stack* stack, int index, std::string name, bool up, int mtu, std::span<const uint8_t> mac);
+// `prefix` -1 removes it.
+int set_address(Stack* stack, int index, std::span<const uint8_t> address, int prefix, bool tentative);
+// `bytes`: struct PackedRoute (configuration.cc).
+int set_route(Stack* stack, bool add, std::span<const uint8_t> bytes);
+// Without `mac` the entry is removed.
+int set_neighbour(Stack* stack, int index, std::span<const uint8_t> address, std::span<const uint8_t> mac);
 
 }  // namespace umvu::lwip

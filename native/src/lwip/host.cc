@@ -135,6 +135,7 @@ void Host::sweep_sometimes() {
 }
 
 void Host::remove(Sock* sock) {
+  if (tells_ends_) notify(sock->id(), Event::kClosed, 0);
   socks_.erase(sock->id());
   const auto at = inodes_.find(sock->inode);
   if (at != inodes_.end() && at->second == sock) inodes_.erase(at);

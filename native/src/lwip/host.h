@@ -43,6 +43,8 @@ class Host : public net::Pollable {
   // The same, when there are twice as many as after the last time.
   void sweep_sometimes();
   void notify(uint64_t id, Event event, int value) { notify_(id, event, value); }
+  // Event::kClosed is told of every socket from now on, not only of those of netlink.
+  void tell_ends() { tells_ends_ = true; }
 
   // Connects the AF_UNIX stream socket `guest`; the other end, or a negated errno.
   int attach(int guest);
@@ -64,6 +66,7 @@ class Host : public net::Pollable {
   net::UniqueFd place_;
   net::UniqueFd probe_;
   std::string prefix_;
+  bool tells_ends_ = false;
   uint64_t last_id_ = 0;
   uint64_t armed_ = 0;
   std::size_t sweep_at_ = kLeastSweep;

@@ -7,11 +7,9 @@
 #include <cstring>
 
 #include "lwip/binding.h"
-#include "lwip/datagram.h"
 #include "lwip/netlink.h"
-#include "lwip/packet.h"
 #include "lwip/packet_io.h"
-#include "lwip/stream.h"
+#include "lwip/sock_calls.h"
 
 namespace umvu::lwip {
 namespace {
@@ -105,68 +103,38 @@ Napi::Value StackOf(const Napi::CallbackInfo& info) {
 
 Napi::Value SetOption(const Napi::CallbackInfo& info) {
   return with_sock(info, [&](Sock* sock) {
-    const int level = integer(info[2]), name = integer(info[3]);
-    const std::vector<uint8_t>* old = sock->options().find(level, name);
-    const std::vector<uint8_t> before = old == nullptr ? std::vector<uint8_t>() : *old;
-    sock->options().set(level, name, bytes(info[4]));
-    const int result = sock->option_changed(integer(info[1]), level, name);
-    if (result != 0) sock->options().set(level, name, before);
-    return result;
+    return set_option(sock, integer(info[1]), integer(info[2]), integer(info[3]), bytes(info[4]));
   });
 }
 
 Napi::Value GetOption(const Napi::CallbackInfo& info) {
-  return with_sock(info, [&](Sock* sock) {
-    const int level = integer(info[1]), name = integer(info[2]);
-    const std::span<uint8_t> out = bytes(info[3]);
-    const int special = sock->special_option(level, name, out);
-    if (special != -ENOPROTOOPT) return special;
-    const std::vector<uint8_t>* value = sock->options().find(level, name);
-    if (value == nullptr || value->empty()) return -ENOPROTOOPT;
-    const std::size_t size = std::min(value->size(), out.size());
-    std::copy_n(value->begin(), size, out.begin());
-    return static_cast<int>(size);
-  });
+  return with_sock(info, [&](Sock* sock) { return get_option(sock, integer(info[1]), integer(info[2]), bytes(info[3])); });
 }
 
 // map(id, fd, size): a new descriptor of the memory of a packet socket's ring.
 Napi::Value Map(const Napi::CallbackInfo& info) {
   return with_sock(info, [&](Sock* sock) {
-    auto* packet = dynamic_cast<PacketSock*>(sock);
-    return packet == nullptr ? -ENODEV : packet->map(integer(info[1]), static_cast<std::size_t>(identifier(info[2])));
+    return map_ring(sock, integer(info[1]), static_cast<std::size_t>(identifier(info[2])));
   });
 }
 
 Napi::Value TakeQueued(const Napi::CallbackInfo& info) {
-  return with_sock(info, [&](Sock* sock) {
-    auto* internet = dynamic_cast<InternetSock*>(sock);
-    return internet == nullptr ? -EAGAIN : internet->take_queued(bytes(info[1]));
-  });
+  return with_sock(info, [&](Sock* sock) { return take_queued(sock, bytes(info[1])); });
 }
 
 Napi::Value Look(const Napi::CallbackInfo& info) {
-  return with_sock(info, [](Sock* sock) {
-    if (auto* datagram = dynamic_cast<DatagramSock*>(sock)) datagram->look();
-    return 0;
-  });
+  return with_sock(info, [](Sock* sock) { return look(sock); });
 }
 
 Napi::Value FinishReset(const Napi::CallbackInfo& info) {
-  return with_sock(info, [&](Sock* sock) {
-    if (auto* stream = dynamic_cast<StreamSock*>(sock)) stream->finish_reset();
-    return 0;
-  });
+  return with_sock(info, [](Sock* sock) { return finish_reset(sock); });
 }
 
 Napi::Value Send(const Napi::CallbackInfo& info) {
   Meta meta;
   const bool has_meta = info[2].IsTypedArray();
   if (has_meta) std::memcpy(&meta, bytes(info[2]).data(), sizeof meta);
-  return with_sock(info, [&](Sock* sock) {
-    auto* datagram = dynamic_cast<DatagramSock*>(sock);
-    if (datagram == nullptr) return -EOPNOTSUPP;
-    return datagram->send_message(bytes(info[1]), has_meta ? &meta : nullptr);
-  });
+  return with_sock(info, [&](Sock* sock) { return send_message(sock, bytes(info[1]), has_meta ? &meta : nullptr); });
 }
 
 // accept(fd, flags, name): the descriptor; `name`, of 128 bytes, gets the peer's address after its length.
@@ -175,7 +143,7 @@ Napi::Value Accept(const Napi::CallbackInfo& info) {
   const int fd = accept_now(integer(info[0]), integer(info[1]));
   const std::span<uint8_t> out = bytes(info[2]);
   out[0] = 0;
-  if (fd < 0) return number(info.Env(), fd);
+  if (fd < 0 || !state->host) return number(info.Env(), fd);
   state->pump->call([&] {
     Sock* sock = state->host->identify(fd);
     if (sock == nullptr) return 0;

@@ -48,6 +48,7 @@ int Stack::fail(const AssertionFailed& failure) {
   for (Sock* sock : socks_) sock->cut();
   for (const auto& interface : interfaces_) interface->disconnect();
   received_.clear();
+  host_->notify(id_, Event::kFailed, ENETDOWN);
   return -ENETDOWN;
 }
 

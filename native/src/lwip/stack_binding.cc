@@ -4,7 +4,7 @@
 
 #include "call_back.h"
 #include "lwip/binding.h"
-#include "lwip/configuration.h"
+#include "lwip/configuration_binding.h"
 #include "lwip/packet_io.h"
 #include "lwip/stack.h"
 #include "net/network_binding.h"

@@ -18,6 +18,9 @@ using net::Network;
 using net::Plug;
 using net::Pump;
 
+// How long a network waits for another process to take frames, in ms.
+constexpr unsigned kPatience = 200;
+
 // What the networks of an environment share. Deleted by its cleanup hook, after those of the
 // networks, which were added later (hooks run last in, first out).
 struct NetState {
@@ -125,9 +128,11 @@ class NetworkObject : public Napi::ObjectWrap<NetworkObject> {
       config.name = name.As<Napi::String>().Utf8Value();
     }
     const std::string kind = port.Get("kind").As<Napi::String>().Utf8Value();
-    config.kind = kind == "tap"      ? net::PortKind::kTap
-                  : kind == "packet" ? net::PortKind::kPacket
-                                     : net::PortKind::kDatagram;
+    config.kind = kind == "tap"       ? net::PortKind::kTap
+                  : kind == "packet"  ? net::PortKind::kPacket
+                  : kind == "process" ? net::PortKind::kProcess
+                                      : net::PortKind::kDatagram;
+    if (config.kind == net::PortKind::kProcess) config.patience = kPatience;
     config.vnet_header =
         config.kind != net::PortKind::kDatagram && port.Get("vnetHeader").ToBoolean().Value();
     return Napi::Number::New(info.Env(), Add(&config));

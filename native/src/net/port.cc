@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "net/capture.h"
 #include "net/network.h"
@@ -35,6 +37,42 @@ class Port::Control : public Pollable {
   Port* const port_;
 };
 
+// The time that the network waits for a port which takes nothing.
+class Port::Patience : public Pollable {
+ public:
+  explicit Patience(Port* port) : port_(port) {}
+  int open() {
+    timer_.reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    return !timer_ ? -errno : port_->network_->pump().watch(timer_.get(), EPOLLIN, this);
+  }
+  void shut() {
+    if (timer_) port_->network_->pump().unwatch(timer_.get());
+  }
+  // Begins anew; 0 ms: not any more.
+  void set(unsigned ms) {
+    itimerspec when = {};
+    when.it_value.tv_sec = ms / 1000;
+    when.it_value.tv_nsec = static_cast<long>(ms % 1000) * 1000000;
+    timerfd_settime(timer_.get(), 0, &when, nullptr);
+    sent_ = port_->counters_.tx_frames;
+  }
+  void on_events(uint32_t) override {
+    uint64_t ignored;
+    if (::read(timer_.get(), &ignored, sizeof ignored) < 0) return;
+    // As long as it takes some, it is only slow.
+    if (sent_ != port_->counters_.tx_frames) {
+      set(port_->config_.patience);
+    } else {
+      port_->give_up();
+    }
+  }
+
+ private:
+  Port* const port_;
+  UniqueFd timer_;
+  uint64_t sent_ = 0;
+};
+
 std::unique_ptr<Port> Port::open(Network* network, int number, PortConfig config, int* error) {
   *error = 0;
   if (config.kind == PortKind::kInternal) {
@@ -62,6 +100,15 @@ std::unique_ptr<Port> Port::open(Network* network, int number, PortConfig config
       return nullptr;
     }
   }
+  if (port->config_.patience != 0) {
+    port->patience_ = std::make_unique<Patience>(port.get());
+    *error = port->patience_->open();
+    if (*error != 0) {
+      pump.unwatch(fd);
+      pump.retire(std::move(port));
+      return nullptr;
+    }
+  }
   return port;
 }
 
@@ -81,7 +128,11 @@ void Port::shut() {
     pump.unwatch(config_.control.get());
     pump.retire(std::move(control_));
   }
-  if (lossless() && !queue_.empty()) network_->resume();
+  if (patience_) {
+    patience_->shut();
+    pump.retire(std::move(patience_));
+  }
+  if (std::exchange(holds_up_, false)) network_->resume();
   if (config_.on_removed) config_.on_removed();
 }
 
@@ -129,7 +180,20 @@ void Port::enqueue(const uint8_t* bytes, std::size_t size) {
   }
   if (!first) return;
   update_interest();
-  if (lossless()) network_->pause();
+  if (!lossless()) return;
+  holds_up_ = true;
+  network_->pause();
+  if (patience_) patience_->set(config_.patience);
+}
+
+void Port::drained() {
+  update_interest();
+  if (std::exchange(holds_up_, false)) network_->resume();
+  if (patience_) patience_->set(0);
+}
+
+void Port::give_up() {
+  if (std::exchange(holds_up_, false)) network_->resume();
 }
 
 void Port::drain() {
@@ -146,11 +210,11 @@ void Port::drain() {
     }
     queue_.pop();
   }
-  update_interest();
-  if (lossless()) network_->resume();
+  drained();
 }
 
 void Port::set_reading(bool reading) {
+  if (config_.keeps_reading) return;
   reading_ = reading;
   update_interest();
 }

@@ -17,7 +17,8 @@ class Network;
 class Port;
 
 // kInternal: no descriptor; its frames go to and come from code in this process (a stack in user space).
-enum class PortKind { kTap, kPacket, kDatagram, kInternal };
+// kProcess: an AF_UNIX SOCK_SEQPACKET socket, to another process of this VM (an isolated stack).
+enum class PortKind { kTap, kPacket, kDatagram, kProcess, kInternal };
 
 struct PortConfig {
   PortKind kind = PortKind::kDatagram;
@@ -25,6 +26,9 @@ struct PortConfig {
   bool vnet_header = false;
   std::string name;                  // of the interface of a stack that it is; a capture records these
   UniqueFd control;                  // its end of file removes the port; may be none
+  unsigned patience = 0;             // how long the network waits for it when it takes nothing, in ms; 0: for ever
+  // It is read even while it takes nothing itself: what comes from it goes only to ports that always take frames.
+  bool keeps_reading = false;
   // Makes the port where `kind` is kInternal.
   std::function<std::unique_ptr<Port>(Network*, int number, PortConfig)> make;
   std::function<void()> on_removed;  // on the pump thread, also when the network is closed
@@ -39,7 +43,8 @@ struct PortCounters {
 // What happens when the descriptor takes no more: frames wait in a bounded queue. Tap and packet
 // ports belong to this VM and drain by themselves, so the network stops reading until they have (no
 // loss). Datagram ports lead to other programs, which may be dead: beyond the bound their frames
-// are dropped and counted.
+// are dropped and counted. Process ports are waited for too, but not longer than their patience:
+// then they are treated as datagram ports, until they have drained.
 class Port : public Pollable {
  public:
   // Takes the descriptors over; on failure they are closed. 0, or a negated errno in `error`.
@@ -83,6 +88,7 @@ class Port : public Pollable {
   void count_sent(std::size_t size);
   std::size_t header_bytes() const { return config_.vnet_header ? sizeof(VnetHeader) : 0; }
   std::size_t max_frame() const { return config_.vnet_header ? kMaxOffloadFrame : kMaxPlainFrame; }
+  PortKind kind() const { return config_.kind; }
   bool lossless() const { return config_.kind != PortKind::kDatagram; }
   int fd() const { return config_.fd.get(); }
 
@@ -91,13 +97,18 @@ class Port : public Pollable {
 
  private:
   class Control;
+  class Patience;
   void drain();
+  void drained();
+  void give_up();
   void update_interest();
 
   const int number_;
   PortConfig config_;
   PortCounters counters_;
   std::unique_ptr<Control> control_;
+  std::unique_ptr<Patience> patience_;
+  bool holds_up_ = false;  // the network waits for it
   bool reading_ = true;
   Capture* capture_ = nullptr;
   uint32_t recorded_as_ = 0;  // number of the interface in the capture

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <system_error>
@@ -92,12 +93,7 @@ void Pump::take_time() {
   now_ = static_cast<uint32_t>(time.tv_sec);
 }
 
-bool Pump::round() {
-  epoll_event events[kEvents];
-  const int count = epoll_wait(epoll_.get(), events, kEvents, busy_ ? 0 : -1);
-  if (quit_) return false;
-  const std::lock_guard lock(lock_);
-  take_time();
+void Pump::dispatch(const epoll_event* events, int count) {
   for (int i = 0; i < count; ++i) {
     auto* target = static_cast<Pollable*>(events[i].data.ptr);
     if (target == nullptr) {
@@ -108,6 +104,25 @@ bool Pump::round() {
     }
   }
   take_turns();
+}
+
+// The thread may have the same events in hand: they are level triggered, and what is retired it does not touch.
+void Pump::catch_up() {
+  epoll_event events[kEvents];
+  const int count = epoll_wait(epoll_.get(), events, kEvents, 0);
+  // Nobody reads the eventfd for the thread.
+  const auto* end = std::remove_if(events, events + std::max(count, 0),
+                                   [](const epoll_event& event) { return event.data.ptr == nullptr; });
+  dispatch(events, static_cast<int>(end - events));
+}
+
+bool Pump::round() {
+  epoll_event events[kEvents];
+  const int count = epoll_wait(epoll_.get(), events, kEvents, busy_ ? 0 : -1);
+  if (quit_) return false;
+  const std::lock_guard lock(lock_);
+  take_time();
+  dispatch(events, count);
   // What is deleted must not be asked for a turn any more.
   std::erase_if(turns_, [](const Pollable* target) { return target->retired_; });
   retired_.clear();

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -61,6 +63,8 @@ class Pump {
 
   // Under the lock only.
 
+  // Handles the events that have come but were not handled yet.
+  void catch_up();
   // Starts to watch `fd` (level triggered). 0 or a negated errno.
   int watch(int fd, uint32_t events, Pollable* target);
   void change(int fd, uint32_t events, Pollable* target);
@@ -79,6 +83,7 @@ class Pump {
   void stop();
   void run();
   bool round();
+  void dispatch(const epoll_event* events, int count);
   void take_turns();
   void take_time();
 

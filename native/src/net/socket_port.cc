@@ -39,7 +39,7 @@ void restore_tag(msghdr* message, Frame* frame) {
 }  // namespace
 
 SocketPort::SocketPort(Network* network, int number, PortConfig config)
-    : Port(network, number, std::move(config)), packet_(lossless()) {
+    : Port(network, number, std::move(config)), packet_(kind() == PortKind::kPacket) {
   for (std::size_t i = 0; i < kSendBatch; ++i) {
     messages_[i].msg_hdr.msg_iov = &parts_[i];
     messages_[i].msg_hdr.msg_iovlen = 1;

@@ -4,8 +4,8 @@
 
 namespace umvu::net {
 
-// A socket whose messages are frames: AF_PACKET, or an AF_UNIX datagram (or seqpacket) socket of
-// the VDE protocol.
+// A socket whose messages are frames: AF_PACKET, an AF_UNIX datagram (or seqpacket) socket of
+// the VDE protocol, or one to an isolated stack.
 class SocketPort : public Port {
  public:
   SocketPort(Network* network, int number, PortConfig config);

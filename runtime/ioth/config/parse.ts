@@ -40,6 +40,8 @@ export interface Config {
   stack?: string;
   /** The word that said `stack`. */
   stackWord?: Word;
+  /** Whether the stack is to be in a process of its own. */
+  isolate?: boolean;
   vnls: string[];
   interfaces: InterfaceConfig[];
 }
@@ -153,8 +155,13 @@ function readInterfaceWord(config: InterfaceConfig, word: Word): void {
   else config.ifindex = indexOf(word, word.value);
 }
 
-/** `stack=` and `vnl=` are for making a stack only. */
+/** `stack=`, `vnl=` and `isolate` are for making a stack only. */
 function readStackWord(config: Config, word: Word): boolean {
+  if (word.tag === 'isolate') {
+    if (word.value !== undefined) throw badWord(word, 'this word takes no value');
+    config.isolate = true;
+    return true;
+  }
   if (word.tag !== 'stack' && word.tag !== 'vnl') return false;
   if (word.value === undefined) throw badWord(word, 'a value is missing');
   if (word.tag === 'stack') {
@@ -180,10 +187,10 @@ function checkVnl(word: Word, value: string): void {
 /**
  * Reads a configuration. One `iface=` or `ifindex=` says which interface the whole string is about, as in
  * iothconf; with several of them each opens a section that goes up to the next, and words before the first
- * belong to its section. `stack=` and `vnl=` are unknown words unless `forNewStack`.
+ * belong to its section. `stack=`, `vnl=` and `isolate` are unknown words unless `forNewStack`.
  */
-export function parseConfig(text: string, forNewStack = false): Config {
-  const words = parseWords(text);
+export function parseConfig(text: string | readonly Word[], forNewStack = false): Config {
+  const words = typeof text === 'string' ? parseWords(text) : text;
   const several = words.filter(isInterfaceWord).length > 1;
   let current = empty();
   const config: Config = { vnls: [], interfaces: [current] };

@@ -5,7 +5,7 @@
  */
 import { Errno } from '../../errno.ts';
 
-/** One word; `position` counts from 1, in characters. */
+/** One word; `position` counts from 1, in characters. 0: it was not in the text. */
 export interface Word {
   tag: string;
   /** Undefined where there is no `=`. */

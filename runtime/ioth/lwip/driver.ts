@@ -5,7 +5,7 @@
  */
 import { Errno, check } from '../../errno.ts';
 import { logger } from '../../log.ts';
-import { native, type NativeLwipStack } from '../../native.ts';
+import { LWIP_EVENT, native, type NativeLwipStack } from '../../native.ts';
 import { NetlinkServer, sockDiag } from '../netlink/server/index.ts';
 import type { Membership } from '../network.ts';
 import {
@@ -15,8 +15,10 @@ import { addConfiguration } from './configurations.ts';
 import { socketRecord } from './connections.ts';
 import { onEventOf } from './events.ts';
 import { StackFiles } from './files.ts';
+import { IsolatedStack } from './isolated/stack.ts';
 import { adoptNetlinkSocket } from './netlink.ts';
 import { Snapshot } from './snapshot.ts';
+import { withIsolated } from './socket.ts';
 import { LARGEST_MTU, LwipTable } from './table.ts';
 
 const log = logger('ioth');
@@ -30,14 +32,20 @@ const O_RDWR = 2;
 /** Of an interface where `mtu=` is not given. */
 const DEFAULT_MTU = 1500;
 
-function mtuOption(options: Record<string, string>): number {
-  let mtu = DEFAULT_MTU;
+/** `mtu=BYTES` and `isolate`. */
+function readOptions(options: Record<string, string>): { mtu: number; isolate: boolean } {
+  const result = { mtu: DEFAULT_MTU, isolate: false };
   for (const [key, value] of Object.entries(options)) {
-    mtu = Number(value);
-    if (key !== 'mtu' || !/^[0-9]{2,5}$/.test(value) || mtu < 68 || mtu > LARGEST_MTU)
-      throw new Errno('EINVAL', `lwip: ${key}=${value}: the only option is mtu=BYTES (68 to ${LARGEST_MTU})`);
+    const mtu = /^[0-9]{2,5}$/.test(value) ? Number(value) : 0;
+    if (key === 'isolate' && value === '1') result.isolate = true;
+    else if (key === 'mtu' && mtu >= 68 && mtu <= LARGEST_MTU) result.mtu = mtu;
+    else
+      throw new Errno(
+        'EINVAL',
+        `lwip: ${key}=${value}: options are mtu=BYTES (68 to ${LARGEST_MTU}) and isolate`,
+      );
   }
-  return mtu;
+  return result;
 }
 
 class LwipStack implements Stack {
@@ -51,6 +59,8 @@ class LwipStack implements Stack {
   };
   resolvConf: string | undefined;
   readonly #native: NativeLwipStack;
+  /** Settled when nothing of it is left once it is closed. */
+  readonly #ended: Promise<void> = Promise.resolve();
   readonly #members: Membership[] = [];
   #server: NetlinkServer | undefined;
   #diag: NetlinkServer | undefined;
@@ -60,9 +70,17 @@ class LwipStack implements Stack {
   #onClose = (): void => {};
   #closed = false;
 
-  constructor(stack: NativeLwipStack) {
-    this.#native = stack;
-    this.#withdraw = addConfiguration(stack.id(), () => this.configuration);
+  constructor(Native: new () => NativeLwipStack, isolate: boolean) {
+    const configuration = (): NetlinkServer => this.configuration;
+    if (isolate) {
+      withIsolated();
+      const stack = new IsolatedStack((id) => addConfiguration(id, configuration));
+      this.#ended = stack.ended;
+      this.#native = stack;
+    } else {
+      this.#native = new Native();
+    }
+    this.#withdraw = addConfiguration(this.#native.id(), configuration);
   }
 
   async addInterface(name: string, vnl: string, mtu: number, context: StackContext): Promise<void> {
@@ -98,8 +116,8 @@ class LwipStack implements Stack {
   #serve(): NetlinkServer {
     const table = new LwipTable(this.#native);
     const server = new NetlinkServer(table);
-    const forget = onEventOf(this.#native.id(), () => {
-      if (!this.#closed) table.refresh();
+    const forget = onEventOf(this.#native.id(), (event) => {
+      if (event === LWIP_EVENT.changed && !this.#closed) table.refresh();
     });
     this.#onClose = () => {
       forget();
@@ -137,17 +155,17 @@ class LwipStack implements Stack {
       this.#native.close();
       for (const membership of this.#members.splice(0)) membership.leave();
     }
-    return Promise.resolve();
+    return this.#ended;
   }
 }
 
 async function create(request: StackRequest, context: StackContext): Promise<Stack> {
-  const mtu = mtuOption(request.options);
+  const { mtu, isolate } = readOptions(request.options);
   const { LwipStack: Native } = native();
   if (!Native) {
     throw new Errno('EOPNOTSUPP', 'this umvu was built without lwIP: «npm run build» says why');
   }
-  const stack = new LwipStack(new Native());
+  const stack = new LwipStack(Native, isolate);
   try {
     for (const [position, { name, vnl }] of request.interfaces.entries()) {
       await stack.addInterface(name ?? `vde${position}`, vnl, mtu, context);

@@ -1,6 +1,7 @@
 /** What stacks in user space tell of themselves and their sockets. */
 import { Errno } from '../../errno.ts';
 import { LWIP_EVENT, native } from '../../native.ts';
+import { lwip } from './socket.ts';
 
 const SYS = { CLOSE: 3, SENDTO: 44 } as const;
 const MSG_DONTWAIT = 0x40;
@@ -15,7 +16,7 @@ const finders = new Set<Finder>();
 let listening = false;
 
 function start(): void {
-  if (!listening) native().lwip!.setEvents(onEvent);
+  if (!listening) native().lwip!.setEvents(deliver);
   listening = true;
 }
 
@@ -37,7 +38,8 @@ export function onEventOf(id: number, waiter: Waiter): () => void {
   };
 }
 
-function onEvent(id: number, event: number, value: number): void {
+/** Tells those who wait for it what has happened to a socket or a stack. */
+export function deliver(id: number, event: number, value: number): void {
   for (const waiter of waiters.get(id) ?? []) waiter(event, value);
   if (event === LWIP_EVENT.reset) showReset(id);
 }
@@ -47,14 +49,21 @@ function onEvent(id: number, event: number, value: number): void {
  * an end of file; with one byte unread it is ECONNRESET. Only the owner's end can write that byte.
  */
 function showReset(id: number): void {
-  for (const find of finders) {
-    const copy = find(id);
-    if (copy === undefined) continue;
+  const copy = copyOf(id);
+  if (copy !== undefined) {
     native().syscall(SYS.SENDTO, copy, new Uint8Array(1), 1, MSG_DONTWAIT | MSG_NOSIGNAL, null, 0);
     native().syscall(SYS.CLOSE, copy);
-    break;
   }
-  native().lwip!.finishReset(id);
+  lwip().finishReset(id);
+}
+
+/** A copy of the descriptor of socket `id`, which the caller closes; undefined where nobody has one. */
+export function copyOf(id: number): number | undefined {
+  for (const find of finders) {
+    const copy = find(id);
+    if (copy !== undefined) return copy;
+  }
+  return undefined;
 }
 
 /** The next event of socket `id`; rejects when `signal` aborts, and with ETIMEDOUT after `timeout` ms. */

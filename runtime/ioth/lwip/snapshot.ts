@@ -1,9 +1,9 @@
 /** Directories of a stack's files (StackView.directory): real ones, because guests read directories by descriptor. */
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Errno } from '../../errno.ts';
 import type { StackFile } from '../stack.ts';
+import { scratchFolder } from './scratch.ts';
 
 type Find = (path: string) => StackFile | readonly string[] | undefined;
 
@@ -19,7 +19,7 @@ function textOf(file: StackFile): string {
 
 export class Snapshot {
   readonly #find: Find;
-  #root: string | undefined;
+  #scratch: ReturnType<typeof scratchFolder> | undefined;
 
   constructor(find: Find) {
     this.#find = find;
@@ -29,16 +29,15 @@ export class Snapshot {
   directory(path: string): string | undefined {
     const names = this.#find(path);
     if (names === undefined || !Array.isArray(names)) return undefined;
-    this.#root ??= mkdtempSync(join(tmpdir(), 'umvu-net-'));
-    chmodSync(this.#root, 0o755);
-    const place = join(this.#root, path);
+    this.#scratch ??= scratchFolder();
+    const place = join(this.#scratch.path, path);
     this.#fill(path, place, names as readonly string[]);
     return place;
   }
 
   close(): void {
-    if (this.#root !== undefined) rmSync(this.#root, { recursive: true, force: true });
-    this.#root = undefined;
+    this.#scratch?.remove();
+    this.#scratch = undefined;
   }
 
   #fill(path: string, place: string, names: readonly string[]): void {

@@ -5,6 +5,7 @@
 import { Errno } from '../../errno.ts';
 import { native, type NativeLwip } from '../../native.ts';
 import { AF, SOCK } from '../stack.ts';
+import { RoutedLwip } from './isolated/routed.ts';
 
 /** A socket, while one of its calls is answered. */
 export interface EmulatedSocket {
@@ -16,9 +17,20 @@ export interface EmulatedSocket {
   readonly protocol: number;
 }
 
-/** The addon's part, which exists when a stack does. */
-export function lwip(): NativeLwip {
+let routed: RoutedLwip | undefined;
+
+/** From now on there may be sockets of isolated stacks. */
+export function withIsolated(): void {
   const { lwip: calls } = native();
+  if (calls) routed ??= new RoutedLwip(calls);
+}
+
+/** The calls on sockets; undefined where the addon was built without lwIP. */
+export const lwipCalls = (): NativeLwip | undefined => routed ?? native().lwip;
+
+/** The calls on sockets, where there is a stack. */
+export function lwip(): NativeLwip {
+  const calls = lwipCalls();
   if (!calls) throw new Errno('ENOSYS');
   return calls;
 }
@@ -27,7 +39,7 @@ const found = new Int32Array(3);
 
 /** The socket that descriptor `fd` of this process is; undefined where it is none of ours. */
 export function identify(fd: number): EmulatedSocket | undefined {
-  const id = native().lwip?.identify(fd, found) ?? 0;
+  const id = lwipCalls()?.identify(fd, found) ?? 0;
   return id > 0 ? { id, fd, domain: found[0]!, type: found[1]!, protocol: found[2]! } : undefined;
 }
 

@@ -1,6 +1,7 @@
 /** Where guests' sockets of stacks in user space are, and waiting for them. */
 import { readdirSync } from 'node:fs';
 import { listen } from '../../ioth/lwip/events.ts';
+import { lwip } from '../../ioth/lwip/socket.ts';
 import { native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
 import type { Vm } from '../../vm/vm.ts';
@@ -31,7 +32,7 @@ function findCopy(id: number): number | undefined {
   seen.delete(id);
   const out = new Int32Array(4);
   const tryOne = (pidfd: number, fd: number): boolean => {
-    const got = native().lwip!.open(pidfd, fd, out);
+    const got = lwip().open(pidfd, fd, out);
     if (got > 0 && got !== id) native().syscall(SYS.close, out[0]!);
     return got === id;
   };

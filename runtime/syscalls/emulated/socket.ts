@@ -2,7 +2,7 @@
  * Sockets that are not the kernel's. Which one a descriptor is, the object itself tells: a copy of it is taken with
  * pidfd_getfd(2) and looked at, so dup, fork, exec and SCM_RIGHTS need no bookkeeping (DESIGN §2.3).
  */
-import type { EmulatedSocket } from '../../ioth/lwip/socket.ts';
+import { type EmulatedSocket, lwipCalls } from '../../ioth/lwip/socket.ts';
 import { SOCK } from '../../ioth/stack.ts';
 import { native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
@@ -19,7 +19,7 @@ const found = new Int32Array(4);
 
 /** Takes a copy of descriptor `fd` of the caller when it is a socket of ours; the caller of this closes it. */
 export function openSocket(call: Call, fd: number): EmulatedSocket | undefined {
-  const { lwip: calls } = native();
+  const calls = lwipCalls();
   if (!calls) return undefined;
   // Whatever is wrong with the descriptor, the kernel finds it too.
   const id = calls.open(call.process.pidfd, fd, found);
