@@ -57,10 +57,35 @@ lwip_fix(core/tcp_out.c "TCPH_SET_FLAG(useg->tcphdr, split_flags);" "TCPH_FLAGS_
 lwip_fix(core/ipv4/icmp.c "#define ICMP_DEST_UNREACH_DATASIZE 8" "#define ICMP_DEST_UNREACH_DATASIZE 528"
   "SMEMCPY((u8_t *)q->payload + sizeof(struct icmp_echo_hdr), (u8_t *)p->payload,
           response_pkt_len);"
-  "pbuf_copy_partial(p, (u8_t *)q->payload + sizeof(struct icmp_echo_hdr), response_pkt_len, 0);")
+  "pbuf_copy_partial(p, (u8_t *)q->payload + sizeof(struct icmp_echo_hdr), response_pkt_len, 0);"
+  "ip4_output_if(q, NULL, &iphdr_src," "ip4_output_if(q, umvu_icmp_source(&iphdr_src), &iphdr_src,")
+# What waits for a neighbour that does not answer for 3 s is not lost in silence (unreachable.cc).
+lwip_fix(core/ipv4/etharp.c "#define ARP_MAXPENDING 5" "#define ARP_MAXPENDING 3"
+  "        /* clean up entries that have just been expired */
+        etharp_free_entry(i);"
+  "        {
+          struct etharp_q_entry *waiting = arp_table[i].q;
+          arp_table[i].q = NULL;
+          etharp_free_entry(i);
+          umvu_arp_failed(waiting);
+          if (waiting != NULL) free_etharp_q(waiting);
+        }")
+lwip_fix(core/ipv6/icmp6.c
+  "void
+icmp6_time_exceeded_with_addrs("
+  "void
+umvu_icmp6_unreachable(struct pbuf *p, u8_t code, const ip6_addr_t *source, const ip6_addr_t *to, struct netif *netif)
+{
+  icmp6_send_response_with_addrs_and_netif(p, code, 0, ICMP6_TYPE_DUR, source, to, netif);
+}
+
+void
+icmp6_time_exceeded_with_addrs(")
 # The routing table says which prefixes of IPv6 are on a link, not the addresses of the interface.
 lwip_fix(core/ipv6/nd6.c "netif_ip6_addr_isstatic(netif, i) &&
-        ip6_addr_netcmp(ip6addr, netif_ip6_addr(netif, i))" "0")
+        ip6_addr_netcmp(ip6addr, netif_ip6_addr(netif, i))" "0"
+  "if ((neighbor_cache[i].counter.probes_sent >= LWIP_ND6_MAX_MULTICAST_SOLICIT) &&"
+  "if ((neighbor_cache[i].counter.probes_sent >= LWIP_ND6_MAX_MULTICAST_SOLICIT) && (umvu_nd6_failed(i), 1) &&")
 # IPv4 has a hook to say whether packets are forwarded, IPv6 has none.
 lwip_fix(core/ipv6/ip6.c "  /* do not forward link-local or loopback addresses */"
   "  if (!umvu_forwards(1)) return;")
@@ -104,7 +129,14 @@ lwip_fix(core/tcp.c
   "tcp_active_pcbs = pcb->next;"
   "tcp_active_pcbs = pcb->next; umvu_tcp_passed(pcb);"
   "tcp_tw_pcbs = pcb->next;"
-  "tcp_tw_pcbs = pcb->next; umvu_tcp_passed(pcb);")
+  "tcp_tw_pcbs = pcb->next; umvu_tcp_passed(pcb);"
+  # How long a peer may be silent, its options say (stream_network.cc); a SYN is repeated after 1 s, 2 s, 4 s and so on.
+  "if (pcb->state == SYN_SENT && pcb->nrtx >= TCP_SYNMAXRTX) {"
+  "if (umvu_tcp_gives_up(pcb)) {"
+  "            if (pcb->state != SYN_SENT) {
+              u8_t backoff_idx"
+  "            {
+              u8_t backoff_idx")
 
 set(LWIP_INCLUDES ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip ${LWIP_DIR}/src/include)
 
@@ -120,6 +152,10 @@ if(UMVU_SANITIZE)
   target_compile_options(lwip PRIVATE --param=asan-globals=0 -fno-sanitize=null)
 endif()
 foreach(source ${LWIP_SOURCES})
+  if(source MATCHES "/core/ipv[46]/icmp6?\\.c$")
+    set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS
+      -include ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/hooks.h)
+  endif()
   if(source MATCHES "/core/tcp(_in|_out)?\\.c$")
     set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS
       -include ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/hooks.h -include ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/tcp_lists.h)

@@ -33,7 +33,7 @@ describe.each(USERS)('as %s', (who) => {
     const out = await bash(
       who,
       `${TWO}
-       (sleep 0.5; exec ping -c 3 -i 0.2 10.0.0.2 >/dev/null) &
+       (until grep -q listening err; do sleep 0.05; done; exec ping -c 3 -i 0.2 10.0.0.2 >/dev/null) 2>/dev/null &
        tcpdump -n -i vde0 -c 4 'icmp and host 10.0.0.2' 2>err
        cat err
        wait`,
@@ -47,11 +47,12 @@ describe.each(USERS)('as %s', (who) => {
   it('tcpdump -i lo and -i any, frame by frame', async () => {
     const out = await bash(
       who,
-      `(sleep 0.5; exec ping -c 1 127.0.0.1 >/dev/null) &
-       tcpdump --immediate-mode -n -i lo -c 2 icmp 2>/dev/null
+      `later() { (until grep -q listening "$1"; do sleep 0.05; done; exec ping -c 1 127.0.0.1 >/dev/null) 2>/dev/null & }
+       later lo.err
+       tcpdump --immediate-mode -n -i lo -c 2 icmp 2>lo.err
        wait
-       (sleep 0.5; exec ping -c 1 127.0.0.1 >/dev/null) &
-       tcpdump -l -n -i any -c 2 icmp 2>/dev/null
+       later any.err
+       tcpdump -l -n -i any -c 2 icmp 2>any.err
        wait`,
     );
     expect(out.match(/ IP 127\.0\.0\.1 > 127\.0\.0\.1: ICMP echo re(quest|ply)/g)).toHaveLength(4);

@@ -58,6 +58,7 @@ int DatagramSock::shutdown(int guest, int how) {
 }
 
 int DatagramSock::option_changed(int guest, int level, int name) {
+  if (SocketFilter::concerns(level, name)) return filter_.changed(name, options_);
   if (level != SOL_SOCKET || (name != SO_RCVBUF && name != SO_SNDBUF)) return 0;
   const int size = options_.number(level, name);
   setsockopt(name == SO_SNDBUF ? guest : far_.get(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
@@ -82,9 +83,7 @@ void DatagramSock::happened() {
   for (int turn = 0; turn < kTurns && !blocked_ && far_; ++turn) {
     if (!take()) break;
   }
-  for (const auto& interface : stack_->interfaces()) {
-    if (interface->network() != nullptr) interface->network()->finish();
-  }
+  stack_->finish();
   stack_->touch();
   show_error();
 }
@@ -117,9 +116,7 @@ int DatagramSock::send_message(std::span<const uint8_t> bytes, const Meta* meta)
   drain();
   if (blocked_) return -EAGAIN;
   const int result = outgoing(bytes, meta);
-  for (const auto& interface : stack_->interfaces()) {
-    if (interface->network() != nullptr) interface->network()->finish();
-  }
+  stack_->finish();
   stack_->touch();
   show_error();
   return result < 0 ? result : static_cast<int>(bytes.size());
@@ -178,22 +175,8 @@ void DatagramSock::cut() {
 }
 
 bool DatagramSock::send(const iovec* parts, std::size_t count, const Meta* meta) {
-  msghdr message = {};
-  message.msg_iov = const_cast<iovec*>(parts);
-  message.msg_iovlen = count;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  const int marker = meta == nullptr ? -1 : host().markers().get(*meta);
-  if (marker >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof marker);
-    std::memcpy(CMSG_DATA(header), &marker, sizeof marker);
-  }
   if (closed_) return false;
-  if (sendmsg(far_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return true;
+  if (send_marked(far_.get(), {parts, count}, meta == nullptr ? -1 : host().markers().get(*meta))) return true;
   if (errno == ECONNREFUSED || errno == ENOTCONN) {
     closed_ = true;
     stack_->retry_later(this);
@@ -201,13 +184,15 @@ bool DatagramSock::send(const iovec* parts, std::size_t count, const Meta* meta)
   return false;
 }
 
-bool DatagramSock::incoming(const pbuf* packet, std::size_t skip, const Meta* meta) {
+bool DatagramSock::incoming(const pbuf* packet, std::size_t skip, const Meta* meta, std::size_t most) {
   iovec parts[64];
   std::size_t count = 0;
   for (const pbuf* part = packet; part != nullptr && count < 64; part = part->next) {
     const std::size_t off = std::min<std::size_t>(skip, part->len);
     skip -= off;
-    parts[count++] = {static_cast<uint8_t*>(part->payload) + off, part->len - off};
+    const std::size_t size = std::min<std::size_t>(part->len - off, most);
+    most -= size;
+    parts[count++] = {static_cast<uint8_t*>(part->payload) + off, size};
   }
   return send(parts, count, meta);
 }

@@ -39,7 +39,8 @@ class DatagramSock : public Sock {
   // Gives up what the socket holds in lwIP.
   virtual void drop() = 0;
   // A message for the guest. False: it is lost, because the guest's buffer is full, as everywhere, or it has closed().
-  bool incoming(const pbuf* packet, std::size_t skip, const Meta* meta);
+  // Its first `skip` bytes are left out, and what is more than `most` after them.
+  bool incoming(const pbuf* packet, std::size_t skip, const Meta* meta, std::size_t most = SIZE_MAX);
   bool incoming(std::span<const uint8_t> bytes, const Meta* meta);
   // Whether the guest is known to have closed it.
   bool closed() const { return closed_; }
@@ -81,6 +82,8 @@ class InternetSock : public DatagramSock {
   int take_queued(std::span<uint8_t> out);
 
  protected:
+  // The address of a peer, for connect(2) and sendto(2). 0 or a negated errno.
+  int read_peer(std::span<const uint8_t> address, Endpoint* peer) const;
   // Where a message goes, and from which address: by `meta`, or as the socket is connected. 0 or a negated errno.
   int destination(const Meta* meta, Endpoint* to, ip_addr_t* source, netif** place);
   Meta meta_of(const ip_addr_t& peer, uint16_t port, const pbuf* packet) const;
@@ -128,6 +131,7 @@ class UdpSock : public InternetSock {
   int coverage(int name);
   void set_hops(const Meta* meta, bool v6);
   UdpSock* choose(const ip_addr_t& from, uint16_t port);
+  std::size_t filtered(pbuf* packet) const;
   static void on_packet(void* self, udp_pcb* pcb, pbuf* packet, const ip_addr_t* from, u16_t port);
 
   udp_pcb* pcb_ = nullptr;

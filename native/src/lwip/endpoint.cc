@@ -101,9 +101,9 @@ int errno_of(err_t error) {
   }
 }
 
-bool choose_source(Stack* stack, const ip_addr_t& remote, ip_addr_t* source) {
+bool choose_source(Stack* stack, const ip_addr_t& remote, ip_addr_t* source, Interface* device) {
   if (IP_IS_V4_VAL(remote)) {
-    netif* place = umvu_ip4_route(nullptr, ip_2_ip4(&remote));
+    netif* place = device != nullptr ? device->place_for(*ip_2_ip4(&remote)) : umvu_ip4_route(nullptr, ip_2_ip4(&remote));
     if (place == nullptr) return false;
     // Linux talks to its own addresses from the same address.
     if (stack->is_local(remote)) {
@@ -114,7 +114,7 @@ bool choose_source(Stack* stack, const ip_addr_t& remote, ip_addr_t* source) {
     ip_addr_copy_from_ip4(*source, *netif_ip4_addr(place));
     return !ip4_addr_isany_val(*netif_ip4_addr(place));
   }
-  netif* place = umvu_ip6_route(nullptr, ip_2_ip6(&remote));
+  netif* place = device != nullptr ? device->base() : umvu_ip6_route(nullptr, ip_2_ip6(&remote));
   if (place == nullptr) return false;
   if (stack->is_local(remote)) {
     *source = remote;

@@ -9,6 +9,7 @@
 
 namespace umvu::lwip {
 
+class Interface;
 class Stack;
 
 // Of struct sockaddr_storage.
@@ -31,6 +32,6 @@ u8_t pcb_type(int domain, bool v6only);
 // The errno (negated) for an error of lwIP.
 int errno_of(err_t error);
 // The address from which a packet to `remote` goes, as Linux chooses it; false: unreachable.
-bool choose_source(Stack* stack, const ip_addr_t& remote, ip_addr_t* source);
+bool choose_source(Stack* stack, const ip_addr_t& remote, ip_addr_t* source, Interface* device = nullptr);
 
 }  // namespace umvu::lwip

@@ -137,8 +137,9 @@ err_t umvu_ip6_frag(struct pbuf* packet, struct netif* place, const ip6_addr_t* 
   return ip6_frag(packet, place, destination);
 }
 
-err_t umvu_tcp_in(struct tcp_pcb* pcb, struct tcp_hdr* header, const struct pbuf* data) {
-  const err_t result = umvu::lwip::tcp_admits(pcb, header);
+err_t umvu_tcp_in(struct tcp_pcb* pcb, struct tcp_hdr* header, u16_t size, u16_t first, const u8_t* more,
+                  const struct pbuf* data) {
+  const err_t result = umvu::lwip::tcp_admits(pcb, {header, size, first, more, data});
   return result == ERR_OK ? umvu::lwip::answers(pcb, header, data) : result;
 }
 

@@ -13,6 +13,7 @@ struct netif;
 struct pbuf;
 struct tcp_pcb;
 struct tcp_hdr;
+struct etharp_q_entry;
 
 /* The routing table of the stack (routes.cc); null: unreachable. */
 struct netif *umvu_ip4_route(const ip4_addr_t *source, const ip4_addr_t *destination);
@@ -37,8 +38,20 @@ struct tcp_pcb *umvu_tcp_waiting(const struct tcp_hdr *header);
 struct tcp_pcb *umvu_tcp_twin(const struct tcp_pcb *pcb);
 /* Whether anything has this port at our end. */
 int umvu_tcp_port_used(u16_t port);
-/* A segment for a connection or listener; anything but ERR_OK: it is dropped. */
-err_t umvu_tcp_in(struct tcp_pcb *pcb, struct tcp_hdr *header, const struct pbuf *data);
+/* A segment for a connection or listener, whose header is in the byte order of this machine and has `first` bytes of options
+ * after it, and the rest of `size` at `more`; anything but ERR_OK: it is dropped. */
+err_t umvu_tcp_in(struct tcp_pcb *pcb, struct tcp_hdr *header, u16_t size, u16_t first, const u8_t *more,
+                  const struct pbuf *data);
+/* Whether a connection has waited long enough for its peer (stream_network.cc). */
+int umvu_tcp_gives_up(struct tcp_pcb *pcb);
+/* Packets that waited for a neighbour which does not answer (unreachable.cc); those of IPv6 are taken from its entry. */
+void umvu_arp_failed(struct etharp_q_entry *waiting);
+void umvu_nd6_failed(int entry);
+/* Where an ICMP error to `to` is to come from; null: lwIP decides. */
+const ip4_addr_t *umvu_icmp_source(const ip4_addr_t *to);
+/* In lwIP (lwip.cmake): sends an ICMPv6 error about `packet`. */
+void umvu_icmp6_unreachable(struct pbuf *packet, u8_t code, const ip6_addr_t *source, const ip6_addr_t *to,
+                            struct netif *netif);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,7 @@
 
 #include "lwip/datagram.h"
 #include "lwip/stack.h"
+#include "lwip/stream.h"
 
 namespace umvu::lwip {
 namespace {
@@ -42,8 +43,10 @@ Meaning meaning6_of(uint8_t type, uint8_t code) {
     case kTimeExceeded6: return {EHOSTUNREACH, false};
     case kParameter6: return {EPROTO, true};
     case kUnreachable6: {
-      static constexpr int kErrors[] = {ENETUNREACH, EACCES, EHOSTUNREACH, EHOSTUNREACH, ECONNREFUSED, EACCES, EACCES};
-      return {code < std::size(kErrors) ? kErrors[code] : EPROTO, true};
+      static constexpr Meaning kErrors[] = {{ENETUNREACH, false},  {EACCES, true},       {EHOSTUNREACH, false},
+                                            {EHOSTUNREACH, false}, {ECONNREFUSED, true}, {EACCES, true},
+                                            {EACCES, true}};
+      return code < std::size(kErrors) ? kErrors[code] : Meaning{EPROTO, true};
     }
     default: return {0, false};
   }
@@ -63,6 +66,8 @@ struct Inner {
 bool parse_inner(std::span<const uint8_t> bytes, bool v6, Inner* inner) {
   const std::size_t header = v6 ? IP6_HLEN : bytes.empty() ? 0 : (bytes[0] & 15) * std::size_t{4};
   if (header < IP_HLEN || bytes.size() < header + 8 || bytes[0] >> 4 != (v6 ? 6 : 4)) return false;
+  // Only the first fragment has the header of what is inside.
+  if (!v6 && (port_at(bytes, 6) & IP_OFFMASK) != 0) return false;
   inner->payload = bytes.subspan(header);
   if (v6) {
     ip6_addr_t address = {};
@@ -82,7 +87,23 @@ bool parse_inner(std::span<const uint8_t> bytes, bool v6, Inner* inner) {
   return true;
 }
 
+// A connection of TCP, if what came back is of what it has sent and was not acknowledged: others cannot know where it
+// is (RFC 5927, 4.1).
+void tell_tcp(Stack* stack, Inner inner, const IcmpError& error) {
+  Interface* own = stack->holder(inner.from);
+  if (own == nullptr) return;
+  for (ip_addr_t* ip : {&inner.from, &inner.to}) {
+    if (IP_IS_V6_VAL(*ip)) ip6_addr_assign_zone(ip_2_ip6(ip), IP6_UNKNOWN, own->base());
+  }
+  tcp_pcb* pcb = stack->connections().find(inner.from, port_at(inner.payload, 0), inner.to, port_at(inner.payload, 2));
+  if (pcb == nullptr || pcb->state == SYN_RCVD || pcb->state == TIME_WAIT) return;
+  const uint32_t sequence = static_cast<uint32_t>(port_at(inner.payload, 4)) << 16 | port_at(inner.payload, 6);
+  if (!TCP_SEQ_BETWEEN(sequence, pcb->lastack, pcb->snd_nxt)) return;
+  if (auto* sock = static_cast<StreamSock*>(pcb->callback_arg); sock != nullptr) sock->icmp_error(error);
+}
+
 void tell(Stack* stack, const Inner& inner, IcmpError error, bool hard) {
+  if (inner.protocol == IPPROTO_TCP) tell_tcp(stack, inner, error);
   const bool udp = inner.protocol == IPPROTO_UDP || inner.protocol == IPPROTO_UDPLITE;
   const bool echo = (inner.protocol == IPPROTO_ICMP && inner.payload[0] == ICMP_ECHO) ||
                     (inner.protocol == IPPROTO_ICMPV6 && inner.payload[0] == kEcho6);

@@ -121,7 +121,8 @@ err_t Interface::init_loopback(netif* place) {
   place->output_ip6 = [](netif* out, pbuf* packet, const ip6_addr_t*) {
     return of(out)->loop(packet, ETH_P_IPV6);
   };
-  NETIF_SET_CHECKSUM_CTRL(place, NETIF_CHECKSUM_GEN_IP);
+  // Of ICMP, because programs that see it in raw sockets check the sum.
+  NETIF_SET_CHECKSUM_CTRL(place, NETIF_CHECKSUM_GEN_IP | NETIF_CHECKSUM_GEN_ICMP | NETIF_CHECKSUM_GEN_ICMP6);
   return ERR_OK;
 }
 

@@ -77,4 +77,19 @@ Interface* Sock::chosen_interface(int level, int name) const {
   return index == 0 ? nullptr : stack_->interface(index);
 }
 
+bool Sock::hears_current() const {
+  const Interface* bound = chosen_interface(SOL_SOCKET, SO_BINDTODEVICE);
+  const netif* input = ip_current_input_netif();
+  if (bound == nullptr || input == nullptr) return true;
+  // What this host sends to itself comes by the interface that has the address.
+  const Interface* here = Interface::of(input);
+  return bound == (here->loopback() ? stack_->holder(*ip_current_dest_addr()) : here);
+}
+
+bool Sock::other_device(const Sock& other) const {
+  const Interface* mine = chosen_interface(SOL_SOCKET, SO_BINDTODEVICE);
+  const Interface* its = other.chosen_interface(SOL_SOCKET, SO_BINDTODEVICE);
+  return mine != nullptr && its != nullptr && mine != its;
+}
+
 }  // namespace umvu::lwip

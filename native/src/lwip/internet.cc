@@ -48,11 +48,19 @@ int InternetSock::wanted_source(const Meta* meta, ip_addr_t* source) {
   return 0;
 }
 
+// Sockets of UDP over IPv6 take addresses of IPv4 as they are, too.
+int InternetSock::read_peer(std::span<const uint8_t> address, Endpoint* peer) const {
+  sa_family_t family = AF_UNSPEC;
+  if (address.size() >= sizeof family) std::memcpy(&family, address.data(), sizeof family);
+  const bool plain = family == AF_INET && domain_ == AF_INET6 && type_ == SOCK_DGRAM && protocol_ != IPPROTO_ICMPV6;
+  return read_endpoint(plain ? AF_INET : domain_, address, stack_, peer);
+}
+
 int InternetSock::destination(const Meta* meta, Endpoint* to, ip_addr_t* source, netif** place) {
   Interface* interface = chosen_interface(SOL_SOCKET, SO_BINDTODEVICE);
   *source = local_.ip;
   if (meta != nullptr && meta->peer_size > 0) {
-    const int result = read_endpoint(domain_, {meta->peer, meta->peer_size}, stack_, to);
+    const int result = read_peer({meta->peer, meta->peer_size}, to);
     if (result != 0) return result;
   } else if (connected_) {
     *to = remote_;
@@ -60,6 +68,7 @@ int InternetSock::destination(const Meta* meta, Endpoint* to, ip_addr_t* source,
     return -EDESTADDRREQ;
   }
   if (ip_addr_isany_val(to->ip)) ip_addr_set_loopback(IP_IS_V6_VAL(to->ip), &to->ip);
+  if (IP_IS_V4_VAL(to->ip) && domain_ == AF_INET6 && options_.number(IPPROTO_IPV6, IPV6_V6ONLY) != 0) return -ENETUNREACH;
   if (meta != nullptr && meta->interface != 0) {
     interface = stack_->interface(meta->interface);
     if (interface == nullptr) return -ENODEV;
@@ -132,9 +141,7 @@ int InternetSock::check_size(std::size_t size, const netif* place, bool v6) {
 }
 
 bool InternetSock::wants_current() const {
-  const Interface* bound = chosen_interface(SOL_SOCKET, SO_BINDTODEVICE);
-  const netif* input = ip_current_input_netif();
-  if (bound != nullptr && input != nullptr && Interface::of(input) != bound) return false;
+  if (!hears_current()) return false;
   const ip_addr_t* to = ip_current_dest_addr();
   if (!ip_addr_ismulticast(to)) return true;
   const bool all = ip_current_is_v6() ? options_.number(IPPROTO_IPV6, kMulticastAll6, 1) != 0

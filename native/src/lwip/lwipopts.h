@@ -132,6 +132,6 @@
 #define LWIP_HOOK_ETHARP_GET_GW(netif, dest) umvu_ip4_gateway(netif, dest)
 #define LWIP_HOOK_ND6_GET_GW(netif, dest) umvu_ip6_gateway(netif, dest)
 #define LWIP_HOOK_TCP_ISN umvu_tcp_isn
-#define LWIP_HOOK_TCP_INPACKET_PCB(pcb, hdr, optlen, opt1len, opt2, p) umvu_tcp_in(pcb, hdr, p)
+#define LWIP_HOOK_TCP_INPACKET_PCB(pcb, hdr, optlen, opt1len, opt2, p) umvu_tcp_in(pcb, hdr, optlen, opt1len, opt2, p)
 
 #endif

@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 namespace umvu::lwip {
 namespace {
@@ -37,6 +39,23 @@ bool Markers::read(int fd, Meta* meta) {
   // Only of a sealed memfd is it known that reading neither blocks nor asks anybody else.
   return fcntl(fd, F_GET_SEALS) == kSeals && pread(fd, meta, sizeof *meta, 0) == static_cast<ssize_t>(sizeof *meta) &&
          meta->peer_size <= sizeof meta->peer && meta->local_size <= sizeof meta->local;
+}
+
+bool send_marked(int fd, std::span<const iovec> parts, int marker) {
+  msghdr message = {};
+  message.msg_iov = const_cast<iovec*>(parts.data());
+  message.msg_iovlen = parts.size();
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  if (marker >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof marker);
+    std::memcpy(CMSG_DATA(header), &marker, sizeof marker);
+  }
+  return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
 }  // namespace umvu::lwip

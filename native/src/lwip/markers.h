@@ -1,6 +1,9 @@
 #pragma once
 
+#include <sys/uio.h>
+
 #include <list>
+#include <span>
 #include <string>
 #include <unordered_map>
 
@@ -42,5 +45,8 @@ class Markers {
   std::list<Entry> entries_;  // last used first
   std::unordered_map<std::string, std::list<Entry>::iterator> index_;
 };
+
+// Sends a datagram into `fd`, without waiting, with a marker unless that is negative. False: errno tells why.
+bool send_marked(int fd, std::span<const iovec> parts, int marker);
 
 }  // namespace umvu::lwip

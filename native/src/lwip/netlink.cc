@@ -68,11 +68,8 @@ int NetlinkSock::take(std::span<uint8_t> into) {
 }
 
 int NetlinkSock::put(std::span<const uint8_t> bytes, uint32_t group) {
-  iovec part{const_cast<uint8_t*>(bytes.data()), bytes.size()};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  const iovec part{const_cast<uint8_t*>(bytes.data()), bytes.size()};
+  int marker = -1;
   if (group != 0) {
     Meta meta;
     sockaddr_nl from = {};
@@ -80,17 +77,10 @@ int NetlinkSock::put(std::span<const uint8_t> bytes, uint32_t group) {
     from.nl_groups = group > 32 ? 0 : 1u << (group - 1);
     std::memcpy(meta.peer, &from, sizeof from);
     meta.peer_size = sizeof from;
-    const int marker = host().markers().get(meta);
+    marker = host().markers().get(meta);
     if (marker < 0) return marker;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof marker);
-    std::memcpy(CMSG_DATA(header), &marker, sizeof marker);
   }
-  if (sendmsg(far_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return 0;
+  if (send_marked(far_.get(), {&part, 1}, marker)) return 0;
   if (errno != EAGAIN && errno != ENOBUFS) return -errno;
   waits_for_room_ = true;
   watch(EPOLLIN | EPOLLOUT);

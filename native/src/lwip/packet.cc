@@ -189,13 +189,6 @@ Meta PacketSock::meta_of(const sockaddr_ll& from, const Seen& seen) const {
 // -- Options ------------------------------------------------------------------------------------------------
 
 int PacketSock::option_changed(int guest, int level, int name) {
-  if (level == SOL_SOCKET && name == SO_ATTACH_FILTER) return attach_filter();
-  if (level == SOL_SOCKET && name == SO_DETACH_FILTER) {
-    if (options_.number(SOL_SOCKET, SO_LOCK_FILTER) != 0) return -EPERM;
-    if (filter_.empty()) return -ENOENT;
-    filter_.clear();
-    return 0;
-  }
   if (level != SOL_PACKET) return DatagramSock::option_changed(guest, level, name);
   switch (name) {
     case PACKET_ADD_MEMBERSHIP:
@@ -213,11 +206,6 @@ int PacketSock::option_changed(int guest, int level, int name) {
     }
     default: return 0;
   }
-}
-
-int PacketSock::attach_filter() {
-  if (options_.number(SOL_SOCKET, SO_LOCK_FILTER) != 0) return -EPERM;
-  return filter_.load(*options_.find(SOL_SOCKET, SO_ATTACH_FILTER));
 }
 
 int PacketSock::set_ring() {

@@ -52,13 +52,11 @@ class PacketSock : public DatagramSock {
   bool wants(const Seen& seen, uint16_t protocol) const;
   Meta meta_of(const sockaddr_ll& from, const Seen& seen) const;
   int destination(const Meta* meta, sockaddr_ll* to) const;
-  int attach_filter();
   int set_ring();
   int statistics(std::span<uint8_t> out);
 
   uint16_t bound_protocol_;  // ETH_P_…, host byte order
   int bound_ = 0;            // index of the interface; 0: all
-  PacketFilter filter_;
   std::unique_ptr<PacketRing> ring_;
   uint32_t packets_ = 0, drops_ = 0;  // since PACKET_STATISTICS was read
 };

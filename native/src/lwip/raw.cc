@@ -134,8 +134,10 @@ u8_t RawSock::take(pbuf* packet, const ip_addr_t* from) {
       if ((word >> (icmp[0] % 32) & 1) != 0) return 0;
     }
   }
+  const std::size_t most = filter_.run_current(packet, skip);
+  if (most == 0) return 0;
   const Meta meta = meta_of(*from, 0, packet);
-  incoming(packet, skip, &meta);
+  incoming(packet, skip, &meta, most);
   return 0;
 }
 

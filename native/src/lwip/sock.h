@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lwip/endpoint.h"
+#include "lwip/socket_filter.h"
 #include "net/pump.h"
 
 namespace umvu::lwip {
@@ -101,6 +102,10 @@ class Sock : public net::Pollable {
   int interface_option(int level, int name);
   // The interface that an option of interface_option() has chosen; null: none.
   Interface* chosen_interface(int level, int name) const;
+  // Whether a packet that lwIP is handing out has come by the interface of SO_BINDTODEVICE.
+  bool hears_current() const;
+  // Whether both are bound to interfaces, and to different ones.
+  bool other_device(const Sock& other) const;
 
   // Makes `far_`; events as of epoll_ctl(2).
   void watch(uint32_t events);
@@ -115,6 +120,7 @@ class Sock : public net::Pollable {
   const int protocol_;
   net::UniqueFd far_;
   Options options_;
+  SocketFilter filter_;
   int error_ = 0;
 
  private:
@@ -122,8 +128,16 @@ class Sock : public net::Pollable {
   uint32_t events_ = 0;
 };
 
-// For the hook of lwIP: whether a segment for `pcb` is taken.
-err_t tcp_admits(tcp_pcb* pcb, tcp_hdr* header);
+// A segment of TCP as lwIP's hook shows it (hooks.h).
+struct Segment {
+  tcp_hdr* header;
+  uint16_t options_size;
+  uint16_t first_options_size;
+  const uint8_t* more_options;
+  const pbuf* data;
+};
+// For that hook: whether a segment for `pcb` is taken.
+err_t tcp_admits(tcp_pcb* pcb, const Segment& segment);
 // And whether it is answered where it is not acceptable (unacceptable.cc).
 err_t answers(tcp_pcb* pcb, const tcp_hdr* header, const pbuf* data);
 

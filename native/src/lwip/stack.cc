@@ -162,10 +162,14 @@ void Stack::turn() {
     received_bytes_ -= received.packet->tot_len;
     received.interface->input(received);
   }
+  finish();
+  touch();
+}
+
+void Stack::finish() {
   for (const auto& interface : interfaces_) {
     if (interface->network() != nullptr) interface->network()->finish();
   }
-  touch();
 }
 
 void Stack::output_all() {
@@ -245,10 +249,8 @@ void Stack::work(uint64_t now) {
   for (Sock* sock : again) {
     if (socks_.contains(sock) && sock->retry()) retries_.insert(sock);
   }
-  for (const auto& interface : interfaces_) {
-    interface->collect_addresses();
-    if (interface->network() != nullptr) interface->network()->finish();
-  }
+  for (const auto& interface : interfaces_) interface->collect_addresses();
+  finish();
   tell_changes();
   if (!retries_.empty() || tcp_waits()) {
     deadline_ = now + TCP_TMR_INTERVAL;

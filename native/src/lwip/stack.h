@@ -78,6 +78,8 @@ class Stack : public net::Pollable {
   // sock->retry() is called in a moment.
   void retry_later(Sock* sock);
   void forget(Sock* sock);
+  // What was sent goes on its way, where networks gather frames.
+  void finish();
   // There was work: timers of lwIP may have to run.
   void touch();
   // Milliseconds of CLOCK_MONOTONIC when tick() wants to be called; 0: not at all.

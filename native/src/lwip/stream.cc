@@ -1,10 +1,12 @@
 #include "lwip/stream.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "lwip/host.h"
 #include "lwip/place.h"
@@ -128,8 +130,10 @@ void StreamSock::limit_buffers() {
   constexpr int kLeast = 65535;
   const int send = options_.number(SOL_SOCKET, SO_SNDBUF) * 2;
   if (send > 0) pcb_->snd_buf = std::min<tcpwnd_size_t>(pcb_->snd_buf, static_cast<tcpwnd_size_t>(std::max(send, kLeast)));
-  const int receive = std::max(options_.number(SOL_SOCKET, SO_RCVBUF) * 2, kLeast);
-  if (options_.find(SOL_SOCKET, SO_RCVBUF) == nullptr || static_cast<unsigned>(receive) >= pcb_->rcv_wnd) return;
+  int receive = options_.find(SOL_SOCKET, SO_RCVBUF) == nullptr ? INT_MAX : options_.number(SOL_SOCKET, SO_RCVBUF) * 2;
+  if (const int clamp = options_.number(IPPROTO_TCP, TCP_WINDOW_CLAMP); clamp > 0) receive = std::min(receive, clamp);
+  receive = std::max(receive, kLeast);
+  if (static_cast<unsigned>(receive) >= pcb_->rcv_wnd) return;
   withheld_ = pcb_->rcv_wnd - static_cast<unsigned>(receive);
   pcb_->rcv_wnd -= withheld_;
   pcb_->rcv_ann_wnd = std::min(pcb_->rcv_ann_wnd, pcb_->rcv_wnd);
@@ -144,8 +148,8 @@ void StreamSock::restore_window() {
 
 void StreamSock::abandon() {
   drop_pcb();
-  for (StreamSock* child : waiting_) child->abandon();
-  waiting_.clear();
+  leave_queue();
+  while (!waiting_.empty()) waiting_.front()->abandon();
   drop_received();
   chunks_.clear();
   retire();
@@ -158,7 +162,8 @@ void StreamSock::on_error(void* self, err_t error) {
   if (sock->state_ == State::kConnecting) {
     sock->failed(error == ERR_RST ? ECONNREFUSED : ETIMEDOUT);
   } else {
-    sock->reset(error == ERR_RST ? ECONNRESET : error == ERR_CLSD ? 0 : ETIMEDOUT);
+    const int silence = sock->soft_error_ != 0 ? sock->soft_error_ : ETIMEDOUT;
+    sock->reset(error == ERR_RST ? ECONNRESET : error == ERR_CLSD ? 0 : silence);
   }
 }
 

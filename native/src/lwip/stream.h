@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "lwip/icmp_errors.h"
 #include "lwip/sock.h"
 
 namespace umvu::lwip {
@@ -30,10 +31,17 @@ class StreamSock : public Sock {
   void on_events(uint32_t events) override;
   // Whether it holds a port that conflicts with binding `other` to `wanted`; `listening`: only listeners count.
   bool conflicts(const StreamSock& other, const Endpoint& wanted, bool listening) const;
-  // A segment for its listener arrives; false: the guest has closed it.
-  bool still_listens();
-  // Its guest has closed it: whether another one goes on listening with its PCB.
-  bool succeeded();
+  // The socket that segments for `pcb` concern; null: none.
+  static StreamSock* of(const tcp_pcb* pcb);
+  // Whether a SYN for that listener is taken.
+  static bool takes_connections(const tcp_pcb* listener);
+  // Whether SO_ATTACH_FILTER lets a segment through.
+  bool passes(const Segment& segment) const;
+  using Sock::hears_current;
+  // An ICMP error for a segment that was sent.
+  void icmp_error(const IcmpError& error);
+  // Whether its connection has waited long enough for the peer.
+  bool gives_up(const tcp_pcb* pcb);
   // After Event::kReset.
   void finish_reset();
 
@@ -45,6 +53,12 @@ class StreamSock : public Sock {
     std::size_t left;
   };
 
+  // Whether the guest has not closed a listener.
+  bool still_listens();
+  // Its guest has closed it: whether another one goes on listening with its PCB.
+  bool succeeded();
+  // Whether it, or one that listens for the same port, is bound to where a SYN comes from.
+  bool somebody_hears() const;
   void happened(uint32_t events);
   bool taken(const Endpoint& wanted, bool listening);
   int make_pcb();
@@ -55,7 +69,7 @@ class StreamSock : public Sock {
   void keep_urgent();
   void established();
   void failed(int error);
-  // Others that listen at the same address with SO_REUSEPORT.
+  // Others that listen at the same address, with SO_REUSEPORT or bound to other interfaces.
   std::vector<StreamSock*> sharers() const;
   // Whether another one listens for this one too.
   bool share_listener();
@@ -65,13 +79,22 @@ class StreamSock : public Sock {
   StreamSock* choose_listener(const tcp_pcb* pcb);
   int connect_self(int guest);
   void on_own_events(uint32_t events);
-  int adopt(StreamSock* listener, tcp_pcb* pcb);
+  void adopt(StreamSock* listener, tcp_pcb* pcb);
   int offer(StreamSock* listener);
+  // Puts a connection into the guest's queue, or lets it wait; 0 or a negated errno.
+  int admit(StreamSock* child);
+  void leave_queue();
+  // There is something to read of a connection that was deferred.
+  void come_forth();
   void boost();
   void limit_buffers();
   void restore_window();
   // Guest to network, and back.
   void pull();
+  void pull_now();
+  std::size_t uncorked();
+  int segment_size() const;
+  void timing_changed(int name);
   bool write(const uint8_t* bytes, std::size_t size);
   void push();
   void consumed(std::size_t size);
@@ -108,7 +131,16 @@ class StreamSock : public Sock {
   bool reads_off_ = false;       // it receives no more
   unsigned withheld_ = 0;        // bytes of lwIP's window that are not offered (SO_RCVBUF)
   bool send_full_ = false;       // lwIP takes no more for now
-  std::deque<StreamSock*> waiting_;  // accepted, but the guest's queue is full
+  bool quick_ = false;           // TCP_QUICKACK was asked for
+  bool corked_ = false;          // TCP_CORK
+  uint64_t corked_since_ = 0;    // clock of the host, when less than a segment waits (TCP_CORK)
+  int soft_error_ = 0;           // of ICMP, for when the peer does not answer any more
+  u32_t stalled_at_ = 0;         // the sequence number that was acknowledged last, …
+  uint64_t stalled_since_ = 0;   // … and since when
+  uint64_t looked_ = 0;          // when gives_up() was asked last
+  std::deque<StreamSock*> waiting_;  // accepted, but the guest's queue is full, or they are deferred
+  StreamSock* queued_at_ = nullptr;  // the listener in whose waiting_ this is
+  uint64_t deferred_until_ = 0;      // TCP_DEFER_ACCEPT, clock of the host
 };
 
 }  // namespace umvu::lwip

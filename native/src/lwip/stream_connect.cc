@@ -17,12 +17,15 @@ constexpr int kUnset = 0;
 }  // namespace
 
 int StreamSock::choose_local(const Endpoint& remote) {
+  // What goes to this host itself goes as always; whether it is heard, hears_current() decides.
+  Interface* device = stack_->is_local(remote.ip) ? nullptr : chosen_interface(SOL_SOCKET, SO_BINDTODEVICE);
   if (!ip_addr_isany_val(local_.ip)) {
     if (IP_IS_V6_VAL(local_.ip) != IP_IS_V6_VAL(remote.ip)) return -ENETUNREACH;
-  } else if (!choose_source(stack_, remote.ip, &local_.ip)) {
+  } else if (!choose_source(stack_, remote.ip, &local_.ip, device)) {
     ip_addr_set_any(domain_ == AF_INET6, &local_.ip);
     return -ENETUNREACH;
   }
+  if (device != nullptr) pcb_->netif_idx = netif_get_index(device->base());
   pcb_->local_ip = local_.ip;
   return 0;
 }

@@ -26,7 +26,7 @@ constexpr std::size_t kParts = 32;
 void StreamSock::update_interest() {
   if (!far_ || guest_gone_) return;
   uint32_t events = 0;
-  if (!guest_finished_ && !send_full_) events |= EPOLLIN | EPOLLRDHUP;
+  if (!guest_finished_ && !send_full_) events |= corked_since_ != 0 ? EPOLLRDHUP : EPOLLIN | EPOLLRDHUP;
   if (!received_.empty() && !reads_off_) events |= EPOLLOUT;
   watch(events);
 }
@@ -41,7 +41,6 @@ void StreamSock::on_events(uint32_t events) {
 void StreamSock::happened(uint32_t events) {
   if (state_ != State::kConnected || !far_) return;
   if (self_) return on_own_events(events);
-  if (self_) return on_own_events(events);
   if ((events & EPOLLOUT) != 0) push();
   if (!far_) return;
   if ((events & (EPOLLHUP | EPOLLERR)) != 0 && !guest_gone_) {
@@ -55,9 +54,7 @@ void StreamSock::happened(uint32_t events) {
   } else {
     pull();
   }
-  for (const auto& interface : stack_->interfaces()) {
-    if (interface->network() != nullptr) interface->network()->finish();
-  }
+  stack_->finish();
   stack_->touch();
 }
 
@@ -65,14 +62,16 @@ void StreamSock::pull() {
   if (state_ != State::kConnected || !far_ || guest_finished_ || pcb_ == nullptr) return;
   Connections::wake(pcb_);
   bool wrote = false;
-  const bool was_full = send_full_;
+  const bool was_full = send_full_, was_corked = corked_since_ != 0;
   send_full_ = false;
   for (int turn = 0; turn < kTurns || guest_gone_; ++turn) {
-    const std::size_t room = std::min<std::size_t>(tcp_sndbuf(pcb_), kRead);
+    std::size_t room = std::min<std::size_t>(tcp_sndbuf(pcb_), kRead);
     if (room == 0 || pcb_->snd_queuelen > TCP_SND_QUEUELEN / 2) {
       send_full_ = true;
       break;
     }
+    room = std::min(room, uncorked());
+    if (room == 0) break;
     static thread_local std::unique_ptr<uint8_t[]> scratch;
     if (!scratch) scratch.reset(new uint8_t[kRead]);
     const ssize_t got = recv(far_.get(), scratch.get(), room, MSG_DONTWAIT);
@@ -95,7 +94,7 @@ void StreamSock::pull() {
     wrote = true;
   }
   if (wrote) tcp_output(pcb_);
-  if (send_full_ != was_full) update_interest();
+  if (send_full_ != was_full || (corked_since_ != 0) != was_corked) update_interest();
 }
 
 bool StreamSock::write(const uint8_t* bytes, std::size_t size) {
@@ -111,6 +110,7 @@ bool StreamSock::write(const uint8_t* bytes, std::size_t size) {
 }
 
 void StreamSock::acknowledged(std::size_t size) {
+  soft_error_ = 0;
   while (size > 0 && !chunks_.empty()) {
     Chunk& first = chunks_.front();
     const std::size_t now = std::min(size, first.left);
@@ -196,8 +196,10 @@ err_t StreamSock::on_received(void* self, tcp_pcb* pcb, pbuf* data, err_t) {
     sock->peer_finished_ = true;
   } else {
     sock->received_.push_back(data);
+    if (sock->quick_) tcp_ack_now(pcb);
   }
   sock->push();
+  if (sock->deferred_until_ != 0) sock->come_forth();
   return sock->state_ == State::kFailed ? ERR_ABRT : ERR_OK;
 }
 

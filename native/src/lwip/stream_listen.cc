@@ -1,7 +1,10 @@
 // TCP sockets that listen, and what comes to them.
+#include <netinet/in.h>
+#include <linux/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "lwip/host.h"
@@ -11,7 +14,12 @@
 namespace umvu::lwip {
 namespace {
 
-tcp_pcb_listen* as_listener(tcp_pcb* pcb) { return reinterpret_cast<tcp_pcb_listen*>(pcb); }
+// TCP_DEFER_ACCEPT waits as long as the repetitions of a SYN-ACK take that its seconds cover.
+int defer_seconds(int value) {
+  int seconds = 0;
+  for (int next = 1; seconds < value; next = std::min(2 * next, 120)) seconds += next;
+  return seconds;
+}
 
 }  // namespace
 
@@ -51,16 +59,8 @@ err_t StreamSock::on_accept(void* self, tcp_pcb* pcb, err_t error) {
   if (listener == nullptr || error != ERR_OK || pcb == nullptr) return ERR_VAL;
   listener = listener->choose_listener(pcb);
   auto* child = new StreamSock(listener->stack_, listener->domain_, listener->protocol_);
-  const int result = child->adopt(listener, pcb);
-  if (result == 0) {
-    listener->host().notify(listener->id_, Event::kAcceptable, 0);
-    return ERR_OK;
-  }
-  if (result == -EAGAIN) {
-    listener->waiting_.push_back(child);
-    listener->stack_->retry_later(listener);
-    return ERR_OK;
-  }
+  child->adopt(listener, pcb);
+  if (listener->admit(child) == 0) return ERR_OK;
   // lwIP aborts the connection.
   tcp_arg(pcb, nullptr);
   child->pcb_ = nullptr;
@@ -68,9 +68,10 @@ err_t StreamSock::on_accept(void* self, tcp_pcb* pcb, err_t error) {
   return ERR_MEM;
 }
 
-int StreamSock::adopt(StreamSock* listener, tcp_pcb* pcb) {
+void StreamSock::adopt(StreamSock* listener, tcp_pcb* pcb) {
   pcb_ = pcb;
   options_ = listener->options_;
+  filter_ = listener->filter_;
   set_callbacks();
   apply_options();
   local_ = {pcb->local_ip, pcb->local_port};
@@ -78,22 +79,47 @@ int StreamSock::adopt(StreamSock* listener, tcp_pcb* pcb) {
   state_ = State::kConnected;
   limit_buffers();
   boost();
-  const int size = options_.number(SOL_SOCKET, SO_RCVBUF);
-  const int result = offer(listener);
-  if (result == 0 && size > 0) setsockopt(far_.get(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  if (const int seconds = defer_seconds(options_.number(IPPROTO_TCP, TCP_DEFER_ACCEPT)); seconds > 0) {
+    deferred_until_ = host().clock() + static_cast<uint64_t>(seconds) * 1000;
+  }
+}
+
+int StreamSock::admit(StreamSock* child) {
+  const int result = child->deferred_until_ > host().clock() ? -EAGAIN : child->offer(this);
+  if (result == -EAGAIN) {
+    if (child->queued_at_ == nullptr) waiting_.push_back(child);
+    child->queued_at_ = this;
+    stack_->retry_later(this);
+    return 0;
+  }
+  child->leave_queue();
+  if (result == 0) host().notify(id_, Event::kAcceptable, 0);
   return result;
 }
 
-// The guest's queue was full.
+void StreamSock::leave_queue() {
+  if (queued_at_ != nullptr) std::erase(queued_at_->waiting_, this);
+  queued_at_ = nullptr;
+}
+
+void StreamSock::come_forth() {
+  deferred_until_ = 0;
+  if (queued_at_ == nullptr || queued_at_->admit(this) == 0) return;
+  state_ = State::kFailed;
+  abandon();
+}
+
+// The guest's queue was full, or connections are deferred; or the guest's bytes are corked.
 bool StreamSock::retry() {
-  while (!waiting_.empty()) {
-    StreamSock* child = waiting_.front();
-    const int result = child->state_ == State::kConnected ? child->offer(this) : -ECONNABORTED;
-    if (result == -EAGAIN) return true;
-    waiting_.pop_front();
-    if (result != 0) child->abandon();
+  if (state_ != State::kListening) {
+    pull();
+    return corked_since_ != 0;
   }
-  return false;
+  const std::deque<StreamSock*> all = waiting_;
+  for (StreamSock* child : all) {
+    if (child->state_ != State::kConnected || admit(child) != 0) child->abandon();
+  }
+  return !waiting_.empty();
 }
 
 // Puts the connection into the guest's queue.
@@ -108,6 +134,9 @@ int StreamSock::offer(StreamSock* listener) {
   if (::bind(far.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) return -errno;
   if (const int result = connect_place(far.get(), listener->place_.get()); result != 0) return result;
   far_ = std::move(far);
+  if (const int size = options_.number(SOL_SOCKET, SO_RCVBUF); size > 0) {
+    setsockopt(far_.get(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  }
   keep_urgent();
   update_interest();
   push();
@@ -118,20 +147,6 @@ bool StreamSock::succeeded() {
   const bool others = !sharers().empty();
   abandon();
   return others;
-}
-
-err_t tcp_admits(tcp_pcb* pcb, tcp_hdr* header) {
-  if (pcb->state != LISTEN || (TCPH_FLAGS(header) & TCP_SYN) == 0) return ERR_OK;
-  const u32_t next = header->seqno + 1;
-  const u16_t port = as_listener(pcb)->local_port;
-  for (;;) {
-    auto* sock = static_cast<StreamSock*>(pcb->callback_arg);
-    if (sock == nullptr || sock->still_listens()) return ERR_OK;
-    // The guest has closed it, which nothing tells: the port is closed now, or belongs to one that shares it.
-    if (!sock->succeeded()) break;
-  }
-  tcp_rst(nullptr, 0, next, ip_current_dest_addr(), ip_current_src_addr(), port, header->src);
-  return ERR_ABRT;
 }
 
 }  // namespace umvu::lwip

@@ -54,7 +54,7 @@ bool StreamSock::conflicts(const StreamSock& other, const Endpoint& wanted, bool
   const auto both = [&](int name) {
     return options_.number(SOL_SOCKET, name) != 0 && other.options_.number(SOL_SOCKET, name) != 0;
   };
-  if (both(SO_REUSEPORT)) return false;
+  if (both(SO_REUSEPORT) || other_device(other)) return false;
   return !(both(SO_REUSEADDR) && state_ != State::kListening);
 }
 
@@ -86,6 +86,8 @@ void StreamSock::apply_options() {
   }
   pcb->tos = static_cast<u8_t>(options_.number(IPPROTO_IP, IP_TOS));
   if (state_ == State::kListening) return;
+  quick_ = options_.number(IPPROTO_TCP, TCP_QUICKACK) != 0;
+  corked_ = options_.number(IPPROTO_TCP, TCP_CORK) != 0;
   if (options_.number(SOL_SOCKET, SO_KEEPALIVE) != 0) {
     ip_set_option(pcb, SOF_KEEPALIVE);
   } else {
@@ -98,6 +100,7 @@ void StreamSock::apply_options() {
 
 int StreamSock::option_changed(int guest, int level, int name) {
   if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && state_ != State::kFresh) return -EINVAL;
+  if (SocketFilter::concerns(level, name)) return filter_.changed(name, options_);
   if (const int result = interface_option(level, name); result != 0) return result;
   if (level == SOL_SOCKET && name == SO_RCVBUF && far_) {
     // The guest's receive buffer is what may wait on its way from here.
@@ -111,6 +114,7 @@ int StreamSock::option_changed(int guest, int level, int name) {
   if (pcb_ != nullptr) {
     if (state_ == State::kConnected) Connections::wake(pcb_);
     apply_options();
+    if (level == IPPROTO_TCP) timing_changed(name);
     stack_->touch();
   }
   return 0;
@@ -129,9 +133,7 @@ int StreamSock::special_option(int level, int name, std::span<uint8_t> out) {
   const int mss = live && !stack_->interfaces().empty() ? std::min<int>(pcb_->mss, 65495) : 536;
   if (name == TCP_MAXSEG) {
     if (!live || state_ != State::kConnected) return put(out, options_.number(level, name, 536));
-    netif* place = ip_route(&pcb_->local_ip, &pcb_->remote_ip);
-    const int limit = place == nullptr ? mss : place->mtu - (IP_IS_V6_VAL(pcb_->remote_ip) ? 60 : 40);
-    return put(out, std::min(mss, limit));
+    return put(out, std::min(mss, segment_size()));
   }
   if (name != TCP_INFO) return -ENOPROTOOPT;
   tcp_info info = {};

@@ -1,4 +1,4 @@
-// TCP sockets that share a port (SO_REUSEPORT), and those that are connected to themselves.
+// TCP sockets that share a port (SO_REUSEPORT, SO_BINDTODEVICE), and those that are connected to themselves.
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -15,12 +15,13 @@ namespace umvu::lwip {
 
 std::vector<StreamSock*> StreamSock::sharers() const {
   std::vector<StreamSock*> group;
-  if (options_.number(SOL_SOCKET, SO_REUSEPORT) == 0) return group;
+  const bool shared = options_.number(SOL_SOCKET, SO_REUSEPORT) != 0;
+  if (!shared && chosen_interface(SOL_SOCKET, SO_BINDTODEVICE) == nullptr) return group;
   for (Sock* sock : stack_->socks()) {
     auto* other = dynamic_cast<StreamSock*>(sock);
     if (other != nullptr && other != this && other->state_ == State::kListening && other->domain_ == domain_ &&
         other->local_.port == local_.port && ip_addr_cmp(&other->local_.ip, &local_.ip) &&
-        other->options_.number(SOL_SOCKET, SO_REUSEPORT) != 0) {
+        ((shared && other->options_.number(SOL_SOCKET, SO_REUSEPORT) != 0) || other_device(*other))) {
       group.push_back(other);
     }
   }
@@ -52,7 +53,7 @@ StreamSock* StreamSock::choose_listener(const tcp_pcb* pcb) {
   const uint32_t hash = (address ^ pcb->remote_port) * 0x9e3779b1u >> 16;
   for (std::size_t i = 0; i < group.size(); ++i) {
     StreamSock* chosen = group[(hash + i) % group.size()];
-    if (chosen->still_listens()) return chosen;
+    if (chosen->hears_current() && chosen->still_listens()) return chosen;
   }
   return this;
 }

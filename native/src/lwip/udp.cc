@@ -1,6 +1,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -33,7 +34,7 @@ bool UdpSock::taken(const Endpoint& wanted) const {
     const auto both = [&](int name) {
       return options_.number(SOL_SOCKET, name) != 0 && other->options_.number(SOL_SOCKET, name) != 0;
     };
-    if (both(SO_REUSEADDR) || both(SO_REUSEPORT)) continue;
+    if (both(SO_REUSEADDR) || both(SO_REUSEPORT) || other_device(*other)) continue;
     if (IP_IS_V6_VAL(other->local_.ip) != IP_IS_V6_VAL(wanted.ip)) {
       const auto narrow = [](const UdpSock& s, const ip_addr_t& ip) {
         return s.domain_ == AF_INET || !ip_addr_isany_val(ip) || s.options_.number(IPPROTO_IPV6, IPV6_V6ONLY) != 0;
@@ -92,7 +93,10 @@ int UdpSock::connect(int, std::span<const uint8_t> address, bool) {
     return 0;
   }
   Endpoint remote;
-  if (const int result = read_endpoint(domain_, address, stack_, &remote); result != 0) return result;
+  if (const int result = read_peer(address, &remote); result != 0) return result;
+  if (IP_IS_V4_VAL(remote.ip) && domain_ == AF_INET6 && options_.number(IPPROTO_IPV6, IPV6_V6ONLY) != 0) {
+    return family == AF_INET ? -EAFNOSUPPORT : -ENETUNREACH;
+  }
   if (const int result = make_bound(); result != 0) return result;
   if (ip_addr_isany_val(remote.ip)) ip_addr_set_loopback(IP_IS_V6_VAL(remote.ip), &remote.ip);
   if (broadcast(remote.ip, ip_route(&local_.ip, &remote.ip)) && options_.number(SOL_SOCKET, SO_BROADCAST) == 0) {
@@ -147,28 +151,42 @@ void UdpSock::set_hops(const Meta* meta, bool v6) {
   }
 }
 
-// Of sockets that share a port by SO_REUSEPORT, the one that gets the datagrams of this sender.
+// Of sockets that share a port, by SO_REUSEPORT or by their devices, the one that gets the datagrams of this sender.
 UdpSock* UdpSock::choose(const ip_addr_t& from, uint16_t port) {
-  if (connected_ || options_.number(SOL_SOCKET, SO_REUSEPORT) == 0 || ip_addr_ismulticast(ip_current_dest_addr())) {
-    return this;
-  }
+  if (connected_ || ip_addr_ismulticast(ip_current_dest_addr())) return this;
+  const bool heard = hears_current(), shared = options_.number(SOL_SOCKET, SO_REUSEPORT) != 0;
+  if (heard && !shared) return this;
   std::vector<UdpSock*> group;
   for (Sock* sock : stack_->socks()) {
     auto* other = dynamic_cast<UdpSock*>(sock);
     if (other != nullptr && !other->connected_ && other->protocol_ == protocol_ && other->local_.port == local_.port &&
-        ip_addr_cmp(&other->local_.ip, &local_.ip) && other->options_.number(SOL_SOCKET, SO_REUSEPORT) != 0) {
+        ip_addr_cmp(&other->local_.ip, &local_.ip) && other->hears_current() &&
+        (!heard || other->options_.number(SOL_SOCKET, SO_REUSEPORT) != 0)) {
       group.push_back(other);
     }
   }
+  if (group.empty()) return this;
   const uint32_t address = IP_IS_V4_VAL(from) ? ip_2_ip4(&from)->addr : ip_2_ip6(&from)->addr[3];
   const uint32_t hash = (address ^ port) * 0x9e3779b1u >> 16;
   return group[hash % group.size()];
 }
 
+// How much the filter leaves of a datagram with its header, which always stays; 0: it is dropped.
+std::size_t UdpSock::filtered(pbuf* packet) const {
+  if (filter_.empty()) return SIZE_MAX;
+  const std::size_t ip = ip_current_header_tot_len();
+  const auto headers = static_cast<s16_t>(ip + UDP_HLEN);
+  if (pbuf_header_force(packet, headers) != 0) return 0;
+  const std::size_t kept = filter_.run_current(packet, ip);
+  pbuf_remove_header(packet, static_cast<std::size_t>(headers));
+  return kept == 0 ? 0 : std::max<std::size_t>(kept, UDP_HLEN);
+}
+
 void UdpSock::on_packet(void* self, udp_pcb*, pbuf* packet, const ip_addr_t* from, u16_t port) {
   UdpSock* sock = static_cast<UdpSock*>(self)->choose(*from, port);
   const Meta meta = sock->meta_of(*from, port, packet);
-  if (sock->wants_current() && !sock->incoming(packet, 0, &meta) && sock->closed() &&
+  const std::size_t most = sock->filtered(packet);
+  if (most > 0 && sock->wants_current() && !sock->incoming(packet, 0, &meta, most - UDP_HLEN) && sock->closed() &&
       !ip_addr_ismulticast(ip_current_dest_addr())) {
     // The guest has closed it meanwhile.
     pbuf_header_force(packet, static_cast<s16_t>(ip_current_header_tot_len() + UDP_HLEN));

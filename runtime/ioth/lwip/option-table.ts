@@ -47,7 +47,7 @@ const SOCKET: Record<number, OptionSpec> = {
   25: device, // SO_BINDTODEVICE
   62: { size: 4 }, // SO_BINDTOIFINDEX
   26: { size: 16, writeOnly: true }, // SO_ATTACH_FILTER
-  27: { size: 0, writeOnly: true }, // SO_DETACH_FILTER
+  27: { size: 4, writeOnly: true }, // SO_DETACH_FILTER
   29: flag, // SO_TIMESTAMP
   30: { size: 4, readOnly: true }, // SO_ACCEPTCONN
   35: flag, // SO_TIMESTAMPNS
