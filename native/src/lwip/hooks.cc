@@ -138,7 +138,7 @@ err_t umvu_ip6_frag(struct pbuf* packet, struct netif* place, const ip6_addr_t* 
 }
 
 err_t umvu_tcp_in(struct tcp_pcb* pcb, struct tcp_hdr* header, const struct pbuf* data) {
-  const err_t result = umvu::lwip::tcp_admits(pcb, header);
+  const err_t result = umvu::lwip::tcp_admits(pcb, header, data);
   return result == ERR_OK ? umvu::lwip::answers(pcb, header, data) : result;
 }
 

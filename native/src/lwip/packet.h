@@ -54,6 +54,7 @@ class PacketSock : public DatagramSock {
   int destination(const Meta* meta, sockaddr_ll* to) const;
   int attach_filter();
   int set_ring();
+  void drop_ring();
   int statistics(std::span<uint8_t> out);
 
   uint16_t bound_protocol_;  // ETH_P_…, host byte order

@@ -105,13 +105,7 @@ Napi::Value StackOf(const Napi::CallbackInfo& info) {
 
 Napi::Value SetOption(const Napi::CallbackInfo& info) {
   return with_sock(info, [&](Sock* sock) {
-    const int level = integer(info[2]), name = integer(info[3]);
-    const std::vector<uint8_t>* old = sock->options().find(level, name);
-    const std::vector<uint8_t> before = old == nullptr ? std::vector<uint8_t>() : *old;
-    sock->options().set(level, name, bytes(info[4]));
-    const int result = sock->option_changed(integer(info[1]), level, name);
-    if (result != 0) sock->options().set(level, name, before);
-    return result;
+    return sock->set_option(integer(info[1]), integer(info[2]), integer(info[3]), bytes(info[4]));
   });
 }
 

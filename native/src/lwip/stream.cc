@@ -147,7 +147,7 @@ void StreamSock::abandon() {
   for (StreamSock* child : waiting_) child->abandon();
   waiting_.clear();
   drop_received();
-  chunks_.clear();
+  forget_chunks();
   retire();
 }
 

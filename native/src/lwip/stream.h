@@ -32,6 +32,10 @@ class StreamSock : public Sock {
   bool conflicts(const StreamSock& other, const Endpoint& wanted, bool listening) const;
   // A segment for its listener arrives; false: the guest has closed it.
   bool still_listens();
+  // Whether there is room in its queue for connections, which is a bit longer than the guest has asked for.
+  bool takes_more() const { return waiting_.size() < kMostWaiting; }
+  // Whether what comes for it would have to wait here for the guest.
+  bool crowded() const;
   // Its guest has closed it: whether another one goes on listening with its PCB.
   bool succeeded();
   // After Event::kReset.
@@ -39,10 +43,12 @@ class StreamSock : public Sock {
 
  private:
   enum class State { kFresh, kBound, kListening, kConnecting, kConnected, kFailed };
+  static constexpr std::size_t kMostWaiting = 256;
   // Bytes of the guest that lwIP refers to until they are acknowledged.
   struct Chunk {
     std::unique_ptr<uint8_t[]> bytes;
     std::size_t left;
+    std::size_t charged = 0;  // to the memory of the stack
   };
 
   void happened(uint32_t events);
@@ -72,7 +78,10 @@ class StreamSock : public Sock {
   void restore_window();
   // Guest to network, and back.
   void pull();
+  std::size_t room() const;
+  bool read(std::unique_ptr<uint8_t[]>* scratch, std::size_t size);
   bool write(const uint8_t* bytes, std::size_t size);
+  void forget_chunks();
   void push();
   void consumed(std::size_t size);
   void acknowledged(std::size_t size);

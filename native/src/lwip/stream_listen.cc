@@ -1,4 +1,5 @@
 // TCP sockets that listen, and what comes to them.
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -70,7 +71,7 @@ err_t StreamSock::on_accept(void* self, tcp_pcb* pcb, err_t error) {
 
 int StreamSock::adopt(StreamSock* listener, tcp_pcb* pcb) {
   pcb_ = pcb;
-  options_ = listener->options_;
+  inherit(listener->options_);
   set_callbacks();
   apply_options();
   local_ = {pcb->local_ip, pcb->local_port};
@@ -86,6 +87,7 @@ int StreamSock::adopt(StreamSock* listener, tcp_pcb* pcb) {
 
 // The guest's queue was full.
 bool StreamSock::retry() {
+  if (send_full_) pull();
   while (!waiting_.empty()) {
     StreamSock* child = waiting_.front();
     const int result = child->state_ == State::kConnected ? child->offer(this) : -ECONNABORTED;
@@ -120,13 +122,28 @@ bool StreamSock::succeeded() {
   return others;
 }
 
-err_t tcp_admits(tcp_pcb* pcb, tcp_hdr* header) {
+bool StreamSock::crowded() const {
+  // Whoever reads gets what comes, which needs no memory then.
+  pollfd state{far_.get(), POLLOUT, 0};
+  return !received_.empty() || !far_ || poll(&state, 1, 0) != 1;
+}
+
+err_t tcp_admits(tcp_pcb* pcb, tcp_hdr* header, const pbuf* data) {
+  const Memory& memory = Stack::current()->memory();
+  if (pcb->state >= ESTABLISHED && pcb->state != TIME_WAIT && data->tot_len > 0 && memory.full()) {
+    const auto* sock = static_cast<const StreamSock*>(pcb->callback_arg);
+    const bool taken = header->seqno == pcb->rcv_nxt && (sock == nullptr || !sock->crowded());
+    return taken ? ERR_OK : ERR_ABRT;
+  }
   if (pcb->state != LISTEN || (TCPH_FLAGS(header) & TCP_SYN) == 0) return ERR_OK;
   const u32_t next = header->seqno + 1;
   const u16_t port = as_listener(pcb)->local_port;
   for (;;) {
     auto* sock = static_cast<StreamSock*>(pcb->callback_arg);
-    if (sock == nullptr || sock->still_listens()) return ERR_OK;
+    if (sock == nullptr) return ERR_OK;
+    if (sock->still_listens()) {
+      return sock->takes_more() && sock->stack().connections().make_room(memory) ? ERR_OK : ERR_ABRT;
+    }
     // The guest has closed it, which nothing tells: the port is closed now, or belongs to one that shares it.
     if (!sock->succeeded()) break;
   }

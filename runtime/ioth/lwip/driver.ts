@@ -30,14 +30,42 @@ const O_RDWR = 2;
 /** Of an interface where `mtu=` is not given. */
 const DEFAULT_MTU = 1500;
 
-function mtuOption(options: Record<string, string>): number {
-  let mtu = DEFAULT_MTU;
-  for (const [key, value] of Object.entries(options)) {
-    mtu = Number(value);
-    if (key !== 'mtu' || !/^[0-9]{2,5}$/.test(value) || mtu < 68 || mtu > LARGEST_MTU)
-      throw new Errno('EINVAL', `lwip: ${key}=${value}: the only option is mtu=BYTES (68 to ${LARGEST_MTU})`);
-  }
+/** Of the memory that a stack uses, in bytes (native/src/lwip/memory.h). */
+const DEFAULT_MEMORY = 256 * 2 ** 20;
+const LEAST_MEMORY = 2 ** 20;
+const MOST_MEMORY = 2 ** 40;
+const UNITS: Record<string, number> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+interface Limits {
+  /** Of each interface, in bytes. */
+  mtu: number;
+  /** Bytes. */
+  memory: number;
+}
+
+function mtuOption(value: string): number {
+  const mtu = Number(value);
+  if (!/^[0-9]{2,5}$/.test(value) || mtu < 68 || mtu > LARGEST_MTU)
+    throw new Errno('EINVAL', `lwip: mtu=${value}: not a number of bytes from 68 to ${LARGEST_MTU}`);
   return mtu;
+}
+
+function memoryOption(value: string): number {
+  const [, digits, unit] = /^([0-9]{1,13})([kmg]?)$/i.exec(value) ?? [];
+  const memory = Number(digits) * (UNITS[(unit ?? '').toLowerCase()] ?? NaN);
+  if (!(memory >= LEAST_MEMORY && memory <= MOST_MEMORY))
+    throw new Errno('EINVAL', `lwip: memory=${value}: not a size from 1M to 1024G`);
+  return memory;
+}
+
+function limitsOf(options: Record<string, string>): Limits {
+  const limits = { mtu: DEFAULT_MTU, memory: DEFAULT_MEMORY };
+  for (const [key, value] of Object.entries(options)) {
+    if (key === 'mtu') limits.mtu = mtuOption(value);
+    else if (key === 'memory') limits.memory = memoryOption(value);
+    else throw new Errno('EINVAL', `lwip: ${key}=${value}: the options are mtu=BYTES and memory=BYTES`);
+  }
+  return limits;
 }
 
 class LwipStack implements Stack {
@@ -142,12 +170,12 @@ class LwipStack implements Stack {
 }
 
 async function create(request: StackRequest, context: StackContext): Promise<Stack> {
-  const mtu = mtuOption(request.options);
+  const { mtu, memory } = limitsOf(request.options);
   const { LwipStack: Native } = native();
   if (!Native) {
     throw new Errno('EOPNOTSUPP', 'this umvu was built without lwIP: «npm run build» says why');
   }
-  const stack = new LwipStack(new Native());
+  const stack = new LwipStack(new Native(memory));
   try {
     for (const [position, { name, vnl }] of request.interfaces.entries()) {
       await stack.addInterface(name ?? `vde${position}`, vnl, mtu, context);
