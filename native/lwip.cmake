@@ -69,7 +69,12 @@ lwip_fix(core/ipv4/etharp.c "#define ARP_MAXPENDING 5" "#define ARP_MAXPENDING 3
           etharp_free_entry(i);
           umvu_arp_failed(waiting);
           if (waiting != NULL) free_etharp_q(waiting);
-        }")
+        }"
+  "/* entry is still pending, queue the given packet 'q' */"
+  "if (umvu_memory_scarce()) return ERR_MEM;"
+  # Neighbours that are there do not give way to those that do not answer.
+  "if (old_stable < ARP_TABLE_SIZE) {"
+  "if (old_stable < ARP_TABLE_SIZE && old_pending == ARP_TABLE_SIZE && old_queue == ARP_TABLE_SIZE) {")
 lwip_fix(core/ipv6/icmp6.c
   "void
 icmp6_time_exceeded_with_addrs("
@@ -81,11 +86,45 @@ umvu_icmp6_unreachable(struct pbuf *p, u8_t code, const ip6_addr_t *source, cons
 
 void
 icmp6_time_exceeded_with_addrs(")
-# The routing table says which prefixes of IPv6 are on a link, not the addresses of the interface.
+# The routing table says which prefixes of IPv6 are on a link, not the addresses of the interface. An address that is in
+# use is not given up because somebody claims it (RFC 4862, 5.4.4), and only the router that is used redirects (RFC 4861, 8.1).
+# What waits for others gets no more than half of the memory: packets to unknown neighbours, and fragments.
 lwip_fix(core/ipv6/nd6.c "netif_ip6_addr_isstatic(netif, i) &&
         ip6_addr_netcmp(ip6addr, netif_ip6_addr(netif, i))" "0"
   "if ((neighbor_cache[i].counter.probes_sent >= LWIP_ND6_MAX_MULTICAST_SOLICIT) &&"
-  "if ((neighbor_cache[i].counter.probes_sent >= LWIP_ND6_MAX_MULTICAST_SOLICIT) && (umvu_nd6_failed(i), 1) &&")
+  "if ((neighbor_cache[i].counter.probes_sent >= LWIP_ND6_MAX_MULTICAST_SOLICIT) && (umvu_nd6_failed(i), 1) &&"
+  "if (!ip6_addr_isinvalid(netif_ip6_addr_state(inp, i)) &&
+            !ip6_addr_isduplicated(netif_ip6_addr_state(inp, i)) &&"
+  "if (ip6_addr_istentative(netif_ip6_addr_state(inp, i)) &&"
+  "/* Find dest address in cache */
+    dest_idx = nd6_find_destination_cache_entry(&destination_address);"
+  "dest_idx = nd6_find_destination_cache_entry(&destination_address);
+    if (dest_idx >= 0 && !ip6_addr_cmp_zoneless(ip6_current_src_addr(), &destination_cache[dest_idx].next_hop_addr)) dest_idx = -1;"
+  # «Packet too big» lowers, but not below the least of RFC 8201, 4: fragments without room for data would never end.
+  "pmtu = lwip_htonl(icmp6hdr->data);"
+  "pmtu = LWIP_MAX(lwip_htonl(icmp6hdr->data), IP6_MIN_MTU_LENGTH);"
+  "destination_cache[dest_idx].pmtu = (u16_t)LWIP_MIN(pmtu, 0xFFFF);"
+  "destination_cache[dest_idx].pmtu = (u16_t)LWIP_MIN(pmtu, destination_cache[dest_idx].pmtu);"
+  "if ((neighbor_index < 0) || (neighbor_index >= LWIP_ND6_NUM_NEIGHBORS)) {
+    return ERR_ARG;
+  }
+
+  /* IF q"
+  "if ((neighbor_index < 0) || (neighbor_index >= LWIP_ND6_NUM_NEIGHBORS)) return ERR_ARG;
+  if (umvu_memory_scarce()) return ERR_MEM;
+
+  /* IF q")
+lwip_fix(core/ipv4/ip4_frag.c "if (IPH_HL_BYTES(fraghdr) != IP_HLEN) {"
+  "if (IPH_HL_BYTES(fraghdr) != IP_HLEN || umvu_memory_scarce()) {")
+lwip_fix(core/ipv6/ip6_frag.c "frag_hdr = (struct ip6_frag_hdr *) p->payload;
+
+  clen = pbuf_clen(p);"
+  "frag_hdr = (struct ip6_frag_hdr *) p->payload;
+
+  clen = pbuf_clen(p);
+  if (umvu_memory_scarce()) goto nullreturn;")
+# An assertion that does not hold for what UDP-Lite may cover of a large packet in several pieces.
+lwip_fix(core/inet_chksum.c "LWIP_ASSERT(\"delete me\", chksum_len < 0x7fff);" "")
 # IPv4 has a hook to say whether packets are forwarded, IPv6 has none.
 lwip_fix(core/ipv6/ip6.c "  /* do not forward link-local or loopback addresses */"
   "  if (!umvu_forwards(1)) return;")
@@ -98,11 +137,17 @@ lwip_fix(core/tcp_in.c
   "for (pcb = umvu_tcp_active(tcphdr); pcb != NULL; pcb = NULL)"
   "for (pcb = tcp_tw_pcbs; pcb != NULL; pcb = pcb->next)"
   "for (pcb = umvu_tcp_waiting(tcphdr); pcb != NULL; pcb = NULL)"
+  # Only a SYN says how large segments may be (RFC 9293, 3.7.1).
+  "pcb->mss = ((mss > TCP_MSS) || (mss == 0)) ? TCP_MSS : mss;"
+  "if (flags & TCP_SYN) pcb->mss = ((mss > TCP_MSS) || (mss == 0)) ? TCP_MSS : LWIP_MAX(mss, UMVU_LEAST_MSS);"
   "if (prev != NULL) {
         ((struct tcp_pcb_listen *)prev)->next"
   "if (0) {
         ((struct tcp_pcb_listen *)prev)->next")
 lwip_fix(core/tcp.c
+  # A window of 64 KiB is not one of 0, and what is split off is no more than a segment: both are assertions.
+  "tcp_split_unsent_seg(pcb, (u16_t)pcb->snd_wnd)"
+  "tcp_split_unsent_seg(pcb, (u16_t)LWIP_MIN(pcb->snd_wnd, pcb->mss))"
   "max_pcb_list = NUM_TCP_PCB_LISTS_NO_TIME_WAIT;"
   "max_pcb_list = 0;"
   "for (i = 0; i < NUM_TCP_PCB_LISTS; i++) {
@@ -160,6 +205,9 @@ foreach(source ${LWIP_SOURCES})
     set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS
       -include ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/hooks.h -include ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/tcp_lists.h)
   endif()
+  if(source MATCHES "_frag\\.c$")
+    set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -include ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/hooks.h)
+  endif()
 endforeach()
 # Routes and fragments are decided by the glue (src/lwip/hooks.h); what lwIP would do keeps another name.
 set_property(SOURCE ${LWIP_DIR}/src/core/ipv4/ip4.c APPEND PROPERTY COMPILE_DEFINITIONS
@@ -184,7 +232,8 @@ if(UMVU_SANITIZE)
   file(GLOB LWIP_FUZZED CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/src/net/*.cc)
   list(FILTER LWIP_FUZZED EXCLUDE REGEX "binding")
   add_executable(lwip-fuzz ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_fuzz.cc
-    ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_frames.cc ${LWIP_FUZZED} ${LWIP_IMAGE})
+    ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_frames.cc
+    ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_changes.cc ${LWIP_FUZZED} ${LWIP_IMAGE})
   target_include_directories(lwip-fuzz PRIVATE src)
   target_include_directories(lwip-fuzz SYSTEM PRIVATE ${LWIP_INCLUDES})
   target_compile_definitions(lwip-fuzz PRIVATE UMVU_LWIP)

@@ -325,7 +325,8 @@ export interface NativeAddon {
   /** Absent where the addon was built without lwIP, like {@link lwip}. */
   /** Takes `fd` over; `failed` is told the errno that ended the recording. */
   NetworkCapture: new (fd: number, failed: (errno: number) => void) => NativeCapture;
-  LwipStack?: new () => NativeLwipStack;
+  /** `memory` limits what it may use, in bytes; 256 MiB otherwise. */
+  LwipStack?: new (memory?: number) => NativeLwipStack;
   lwip?: NativeLwip;
 
   /**

@@ -17,10 +17,13 @@ inline constexpr std::size_t kMostBytes = 66000;
 
 // `fd`: a descriptor that comes with it; `bytes`: what follows the head; `id`: of a socket.
 enum class Op : uint32_t {
-  kHello,          // a: kVersion. Result: id of the stack; bytes: what the names of its sockets begin with (Host::name_of)
+  // a: kVersion; id: bytes of memory that the stack may use, or 0. Result: id of the stack; bytes: what the names of its
+  // sockets begin with (Host::name_of)
+  kHello,
   kAddInterface,   // a: MTU; fd: of its frames; bytes: name. Result: index
   kSocket,         // a, b, c: as of socket(2). fd: the guest's; bytes: struct Kind
   kCountSockets,
+  kMemory,         // result: KiB in use
   kFail,           // fails an assertion
   kClose,
   kSetLink,        // a: index, b: up, c: MTU; bytes: 6 of MAC, name

@@ -77,6 +77,7 @@ int Server::answer(Call* call) {
         host_.sweep();
         return static_cast<int>(stack_->socks().size());
       });
+    case Op::kMemory: return inside([this] { return static_cast<int>(stack_->memory().used() >> 10); });
     case Op::kFail: return inside([] { return static_cast<int>(pbuf_free(nullptr)); });
     case Op::kClose: close(); return 0;
     default: return -ENOSYS;
@@ -85,9 +86,10 @@ int Server::answer(Call* call) {
 
 int Server::hello(Call* call) {
   if (call->head.a != kVersion || stack_) return -EPROTO;
-  const int result = pump_.call([this] {
+  const std::size_t memory = call->head.id != 0 ? call->head.id : lwip::Memory::kDefault;
+  const int result = pump_.call([this, memory] {
     const int opened = host_.open();
-    if (opened == 0) stack_ = std::make_unique<lwip::Stack>(&host_);
+    if (opened == 0) stack_ = std::make_unique<lwip::Stack>(&host_, memory);
     return opened;
   });
   if (result != 0) return result;

@@ -173,7 +173,7 @@ describe('in a program', () => {
 
   it('a failed assertion ends the process of that stack, and nothing else', async () => {
     withIsolated();
-    const [bad, good] = [1, 2].map(() => new IsolatedStack(() => () => undefined)) as [
+    const [bad, good] = [1, 2].map(() => new IsolatedStack(256 << 20, () => () => undefined)) as [
       IsolatedStack,
       IsolatedStack,
     ];

@@ -97,7 +97,7 @@ vustack /dev/net/b python3 -c '
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 7)); print("ready", flush=True)
 s.sendto(*s.recvfrom(99))' & server=$!
-sleep 1; echo echoed | $A socat -t2 - UDP:10.2.0.2:7; wait $server
+sleep 0.3; echo echoed | $A socat -t2 - UDP:10.2.0.2:7; wait $server
 $R sh -c 'echo 0 > /proc/sys/net/ipv4/ip_forward'
 ping 10.2.0.2`;
     const text = await withStacks(
@@ -122,8 +122,8 @@ B='vustack /dev/net/b'
 $B sh -c 'ip -o monitor address > log & sleep 0.3
 ip addr add fd00::5/64 dev vde0
 ip addr add fd00::1/64 dev vde0
-ip addr add fd00::6/64 dev vde0 valid_lft 3 preferred_lft 1
-sleep 4.5; kill $!'
+ip addr add fd00::6/64 dev vde0 valid_lft 2 preferred_lft 1
+sleep 3.4; kill $!'
 sed 's/\\\\.*//; s/ *$//' log; $B ip -br -6 addr show scope global`;
     const text = await withStacks(
       [
@@ -158,8 +158,10 @@ prefix = struct.pack('!BBBBIII', 3, 4, 64, 0xc0, 600, 300, 0) + socket.inet_pton
 s.sendto(struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + prefix, ('ff02::1', 0))
 `;
     const script = `
-sleep 3; vustack /dev/net/a python3 -c "${router}"
-sleep 2.5; vustack /dev/net/b sh -c 'ip -o -6 addr show scope global; ip -6 route; ip neigh'`;
+for i in $(seq 60); do vustack /dev/net/a ip -6 addr show dev vde0 tentative | grep -q inet6 || break; sleep 0.05; done
+vustack /dev/net/a python3 -c "${router}"
+for i in $(seq 50); do vustack /dev/net/b ip -6 addr show dev vde0 scope global -tentative | grep -q fd07 && break; sleep 0.05; done
+vustack /dev/net/b sh -c 'ip -o -6 addr show scope global; ip -6 route; ip neigh'`;
     const text = await withStacks(
       [
         ['vnl=hub://,eth,ip=fd07::1/64', '/dev/net/a', 'vdestack'],

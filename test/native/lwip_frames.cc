@@ -74,10 +74,24 @@ Bytes with(Bytes first, const Bytes& second) {
   return first;
 }
 
+// IPv4 options: record route, time stamp, loose source route, router alert, nothing but ends.
+std::vector<Bytes> options4() {
+  return {{7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {68, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0}, {131, 7, 4, 10, 0, 0, 7, 0},
+          {148, 4, 0, 0}, Bytes(40, 1)};
+}
+
+Bytes with_options(Bytes frame, const Bytes& options) {
+  frame.insert(frame.begin() + 34, options.begin(), options.end());
+  frame[14] = static_cast<uint8_t>(0x40 | (5 + options.size() / 4));
+  return frame;
+}
+
 }  // namespace
 
 std::vector<Bytes> seeds(const Station& to, const Station& from) {
-  std::vector<Bytes> all{arp(to, from, 1), arp(to, from, 2)};
+  // Requests and answers, and what claims the address of another (gratuitous, and in vain).
+  std::vector<Bytes> all{arp(to, from, 1), arp(to, from, 2), arp(to, {from.mac, to.host}, 1), arp(to, {from.mac, to.host}, 2),
+                         arp({to.mac, from.host}, from, 1)};
   const auto four = [&](int protocol, const Bytes& payload, int fragment = 0) {
     all.push_back(ipv4(to, from, protocol, payload, fragment));
   };
@@ -91,6 +105,10 @@ std::vector<Bytes> seeds(const Station& to, const Station& from) {
   }
   four(1, icmp(11, 0, with(four_zeroes, quoted(ipv4(from, to, 17, udp(9, 8))))));
   four(2, {0x11, 10, 0, 0, 224, 0, 0, 251});                                 // IGMPv2 query
+  four(2, {0x11, 10, 0, 0, 224, 0, 0, 1, 2, 125, 0, 1, 10, 0, 0, from.host});   // IGMPv3 query
+  for (const int type : {0x12, 0x16, 0x17}) four(2, {static_cast<uint8_t>(type), 0, 0, 0, 224, 0, 0, 251});
+  for (const Bytes& options : options4()) all.push_back(with_options(ipv4(to, from, 17, udp(9, 8)), options));
+  all.push_back(with_options(ipv4(to, from, 6, tcp(2, false)), options4().front()));
   four(17, udp(9, 100));
   four(17, udp(9, 64), 0x2000);                                              // fragments
   four(17, Bytes(64, 'f'), 0x2009);
@@ -117,7 +135,14 @@ std::vector<Bytes> seeds(const Station& to, const Station& from) {
   Bytes redirect = target;
   put_v6(&redirect, 77);
   six(58, icmp(137, 0, redirect));
-  six(58, icmp(130, 0, Bytes(20, 0)));                                       // MLD query
+  link[0] = 1;
+  six(58, icmp(133, 0, with(four_zeroes, link)));                            // router solicitation
+  link[0] = 2;
+  for (const int type : {130, 131, 132, 143}) six(58, icmp(type, 0, Bytes(20, 0)));   // MLD
+  // Who claims an address of the other, unsolicited.
+  six(58, icmp(136, 0, with(with({0x20}, Bytes(target.begin() + 1, target.end())), link)));
+  six(0, with({44, 0, 1, 4, 0, 0, 0, 0}, with({60, 0, 0, 1, 0, 0, 0, 8}, with({6, 0, 1, 4, 0, 0, 0, 0}, tcp(2, true)))));
+  six(58, icmp(1, 4, with(four_zeroes, quoted(ipv6(from, to, 6, tcp(2, false))))));
   six(0, with({58, 0, 5, 2, 0, 0, 1, 0}, icmp(130, 0, Bytes(20, 0))));       // hop-by-hop: router alert
   six(60, with({17, 0, 1, 4, 0, 0, 0, 0}, udp(9, 8)));                       // destination options
   six(43, with({17, 0, 0, 0, 0, 0, 0, 0}, udp(9, 8)));                       // routing

@@ -5,7 +5,10 @@
 // what it heard, changed at random, mostly with lengths and checksums mended so that it gets far. From time to time all
 // is taken down and made again; then the two must still understand each other.
 //
-// Usage: lwip-fuzz [SECONDS [SEED]]. Prints what it did; exit status 1 when the stacks did not work, or a sanitizer's.
+// One of four times their memory is so small that it is always full.
+//
+// Usage: lwip-fuzz [SECONDS [SEED [FRAMES]]], whichever comes first. Prints how many frames of which layer there were; exit
+// status 1 when the stacks did not work, or a sanitizer's.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,11 +21,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <random>
+#include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "lwip_frames.h"
+#include "lwip_changes.h"
 #include "lwip/host.h"
 #include "lwip/packet_io.h"
 #include "net/network.h"
@@ -34,60 +38,12 @@ namespace {
 constexpr std::size_t kFramesPerTurn = 64;
 constexpr std::size_t kFramesPerWorld = 100'000;
 constexpr std::size_t kHeard = 256;
+constexpr std::size_t kTight = 1 << 20;
 constexpr uint8_t kDataValid = 2;  // VIRTIO_NET_HDR_F_DATA_VALID
-
-std::mt19937_64 generator;
-unsigned pick(unsigned most) { return std::uniform_int_distribution<unsigned>(0, most)(generator); }
-bool chance(unsigned percent) { return pick(99) < percent; }
 
 [[noreturn]] void fail(const char* what) {
   std::printf("not ok: %s\n", what);
   std::exit(1);
-}
-
-// ---------------------------------------------------------------------------------------------- frames
-
-void put16(uint8_t* at, std::size_t value) {
-  at[0] = static_cast<uint8_t>(value >> 8);
-  at[1] = static_cast<uint8_t>(value);
-}
-
-// Makes lengths and the IPv4 header's checksum what they should be.
-void mend(Bytes* frame) {
-  if (frame->size() < 14 + 20) return;
-  uint8_t* ip = frame->data() + 14;
-  const std::size_t size = frame->size() - 14;
-  if ((*frame)[12] == 0x08 && (*frame)[13] == 0) {
-    put16(ip + 2, size);
-    const std::size_t header = std::min<std::size_t>(size, (ip[0] & 15) * 4u);
-    put16(ip + 10, 0);
-    uint32_t sum = 0;
-    for (std::size_t i = 0; i + 1 < header; i += 2) sum += static_cast<uint32_t>(ip[i] << 8 | ip[i + 1]);
-    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-    put16(ip + 10, ~sum);
-  } else if ((*frame)[12] == 0x86 && size >= 40) {
-    put16(ip + 4, size - 40);
-  }
-}
-
-void change(Bytes* frame) {
-  static constexpr uint8_t kInteresting[] = {0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 20, 39, 40, 58, 63, 64, 127, 128, 254, 255};
-  for (unsigned i = pick(4); i > 0 && !frame->empty(); --i) {
-    // Mostly in the headers.
-    const std::size_t at = pick(static_cast<unsigned>(std::min<std::size_t>(frame->size() - 1, chance(85) ? 90 : 9000)));
-    switch (pick(6)) {
-      case 0: (*frame)[at] ^= static_cast<uint8_t>(1u << pick(7)); break;
-      case 1: (*frame)[at] = kInteresting[pick(sizeof kInteresting - 1)]; break;
-      case 2: (*frame)[at] = static_cast<uint8_t>(pick(255)); break;
-      case 3: frame->resize(at); break;
-      case 4: frame->insert(frame->end(), pick(chance(5) ? 9000 : 80), static_cast<uint8_t>(pick(255))); break;
-      case 5: frame->insert(frame->begin() + static_cast<long>(at), pick(12), static_cast<uint8_t>(pick(255))); break;
-      default: {
-        const auto end = frame->begin() + static_cast<long>(std::min<std::size_t>(frame->size(), at + pick(12)));
-        frame->erase(frame->begin() + static_cast<long>(at), end);
-      }
-    }
-  }
 }
 
 // ---------------------------------------------------------------------------------------------- the world
@@ -123,9 +79,13 @@ struct Side {
   std::vector<int> fds;
 };
 
+// How many frames of each layer were sent.
+std::map<std::string, std::size_t> layers;
+
 class World {
  public:
-  World();
+  // `memory` of each stack.
+  explicit World(std::size_t memory);
   ~World();
   // Sends one frame after the other.
   void attack(std::size_t frames);
@@ -139,6 +99,7 @@ class World {
   void live();
   Bytes next_frame(net::VnetHeader* header);
 
+  const std::size_t memory_;
   net::Pump pump_;
   std::unique_ptr<net::Network> network_;
   std::unique_ptr<lwip::Host> host_;
@@ -167,7 +128,7 @@ std::vector<uint8_t> address_of(int family, int host, int port) {
   return {bytes, bytes + sizeof in6};
 }
 
-World::World() {
+World::World(std::size_t memory) : memory_(memory) {
   pump_.call([&] {
     network_ = std::make_unique<net::Network>(&pump_, net::NetworkOptions{}, [](int) {});
     host_ = std::make_unique<lwip::Host>(&pump_, [](uint64_t, lwip::Event, int) {});
@@ -200,6 +161,7 @@ World::~World() {
   pump_.call([&] {
     for (Side* side : {&left_, &right_}) {
       side->stack->close();
+      if (side->stack->memory().used() != 0 && !side->stack->failed()) fail("memory is not given back");
       pump_.retire(std::move(side->stack));
     }
     network_->close();
@@ -209,7 +171,7 @@ World::~World() {
 }
 
 void World::make_side(Side* side, uint8_t host) {
-  side->stack = std::make_unique<lwip::Stack>(host_.get());
+  side->stack = std::make_unique<lwip::Stack>(host_.get(), memory_);
   const int index = side->stack->add_interface("vde0", network_.get(), 1500);
   if (index < 0) fail("no interface");
   const lwip::Inside inside(&side->stack->image());
@@ -239,6 +201,7 @@ void World::make_side(Side* side, uint8_t host) {
 // The guest's end; under the lock. Streams with a port listen.
 int World::new_socket(Side* side, int family, int type, int protocol, int port) {
   const int fd = lwip::make_socket(side->stack.get(), family, type, protocol);
+  if (fd == -ENOBUFS && memory_ == kTight) return fd;
   if (fd < 0) fail("no socket");
   fcntl(fd, F_SETFL, O_NONBLOCK);
   side->fds.push_back(fd);
@@ -250,6 +213,7 @@ int World::new_socket(Side* side, int family, int type, int protocol, int port) 
 }
 
 void World::connect(Side* side, int fd, int family, int port, int host) {
+  if (fd < 0) return;
   lwip::Sock* sock = host_->identify(fd);
   const lwip::Inside inside(&side->stack->image());
   sock->connect(fd, address_of(family, host, port), false);
@@ -291,11 +255,18 @@ Bytes World::next_frame(net::VnetHeader* header) {
     frame = intruder_->heard[pick(static_cast<unsigned>(intruder_->heard.size() - 1))];
     std::memcpy(header, frame.data(), sizeof *header);
     frame.erase(frame.begin(), frame.begin() + sizeof *header);
+    if (chance(15)) {
+      frame = complaint(frame);
+      *header = {};
+    } else {
+      play(&frame);
+    }
   } else {
     frame = seeds_[pick(static_cast<unsigned>(seeds_.size() - 1))];
   }
-  change(&frame);
-  if (chance(75)) mend(&frame);
+  if (chance(70)) change(&frame);
+  if (chance(80)) mend(&frame);
+  wrap(&frame);
   if (chance(80)) {
     header->flags = kDataValid;
   } else if (chance(10)) {
@@ -311,6 +282,7 @@ void World::attack(std::size_t frames) {
       for (std::size_t i = 0; i < kFramesPerTurn; ++i) {
         net::VnetHeader header = {};
         const Bytes frame = next_frame(&header);
+        ++layers[layer_of(frame)];
         intruder_->speak(frame, header);
       }
       return 0;
@@ -348,6 +320,7 @@ bool World::works() {
 int main(int argc, char** argv) {
   const double limit = argc > 1 ? std::strtod(argv[1], nullptr) : 10;
   const uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : std::random_device()();
+  const std::size_t most = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : std::numeric_limits<std::size_t>::max();
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
   std::fflush(stdout);
   generator.seed(seed);
@@ -356,12 +329,13 @@ int main(int argc, char** argv) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   std::size_t frames = 0;
-  do {
-    World world;
+  for (unsigned turn = 0; frames < most && (frames == 0 || seconds() < limit); ++turn) {
+    World world(turn % 4 == 3 ? kTight : lwip::Memory::kDefault);
     if (!world.works()) fail("two new stacks do not reach each other");
     world.attack(kFramesPerWorld);
     frames += kFramesPerWorld;
-  } while (seconds() < limit);
+  }
+  for (const auto& [layer, count] : layers) std::printf("%9zu %s\n", count, layer.c_str());
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   std::printf("ok: %zu frames, %.1f s, at most %ld MiB\n", frames, seconds(), usage.ru_maxrss / 1024);

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { projectRoot } from '../../runtime/native.ts';
 
-const SECONDS = 40;
+const SECONDS = 30;
 
 it('survives hostile frames of every protocol', { timeout: 4 * SECONDS * 1000, retry: 0 }, async () => {
   const program = join(projectRoot, 'native/build/asan/Debug/lwip-fuzz');

@@ -9,6 +9,12 @@
 #include "lwip/stack.h"
 
 namespace umvu::lwip {
+namespace {
+
+// lwIP counts its netifs with 8 bits, and fails an assertion beyond.
+constexpr std::size_t kMostPlaces = 250;
+
+}  // namespace
 
 void Interface::set_up(bool up) {
   if (up == up_) return;
@@ -49,6 +55,7 @@ int Interface::add_address(const ip_addr_t& ip, unsigned prefix, bool tentative)
   if (IP_IS_V4_VAL(ip)) {
     // The same address may be there with another prefix.
     const bool first = ip4_addr_isany_val(*netif_ip4_addr(base()));
+    if (!first && stack_->places() >= kMostPlaces) return -ENOBUFS;
     if (!first) address.place = new_place();
     ip4_addr_t mask, none = {0};
     mask.addr = htonl(prefix == 0 ? 0 : 0xffffffffu << (32 - prefix));

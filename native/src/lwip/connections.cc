@@ -90,8 +90,27 @@ void Connections::on_freed(u8_t, void* entry) {
   if (entry != nullptr) Stack::current()->connections().remove(*static_cast<Table::value_type*>(entry));
 }
 
+tcp_pcb* Connections::half_open(const Ends& ends) const {
+  const auto at = table_.find(ends);
+  return at == table_.end() || at->second->state != SYN_RCVD ? nullptr : at->second;
+}
+
+bool Connections::make_room(const Memory& memory) {
+  while (!half_open_.empty()) {
+    tcp_pcb* oldest = half_open(half_open_.front());
+    if (oldest != nullptr && half_open_.size() < kMostHalfOpen && !memory.full()) return true;
+    half_open_.pop_front();
+    if (oldest != nullptr) tcp_abandon(oldest, 0);
+  }
+  return !memory.full();
+}
+
 err_t Connections::on_passive_open(u8_t, tcp_pcb_listen*, tcp_pcb* pcb) {
-  Stack::current()->connections().add(pcb);
+  Connections& all = Stack::current()->connections();
+  all.add(pcb);
+  all.half_open_.push_back(ends_of(pcb->local_ip, pcb->local_port, pcb->remote_ip, pcb->remote_port));
+  // There are other limits than lwIP's 255.
+  tcp_backlog_accepted(pcb);
   return ERR_OK;
 }
 

@@ -40,7 +40,14 @@ int DatagramSock::open() {
   return guest.release();
 }
 
+void DatagramSock::hold(std::span<const uint8_t> bytes) {
+  stack_->memory().give(held_.size());
+  held_.assign(bytes.begin(), bytes.end());
+  stack_->memory().take(held_.size());
+}
+
 void DatagramSock::abandon() {
+  hold({});
   if (!stack_->failed()) drop();
   retire();
 }
@@ -102,7 +109,7 @@ bool DatagramSock::take() {
   const std::span<const uint8_t> bytes(buffer.get(), static_cast<std::size_t>(got));
   const int result = outgoing(bytes, nullptr);
   if (result == -EAGAIN) {
-    held_.assign(bytes.begin(), bytes.end());
+    hold(bytes);
     blocked_ = true;
     watch(0);
     return false;
@@ -125,7 +132,7 @@ int DatagramSock::send_message(std::span<const uint8_t> bytes, const Meta* meta)
 void DatagramSock::network_writable() {
   if (!blocked_ || outgoing(held_, nullptr) == -EAGAIN) return;
   blocked_ = false;
-  held_.clear();
+  hold({});
   watch(EPOLLIN);
   show_error();
 }

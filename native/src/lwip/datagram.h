@@ -53,6 +53,7 @@ class DatagramSock : public Sock {
   void drain();
   void show_error();
   bool provoke();
+  void hold(std::span<const uint8_t> bytes);
   bool send(const iovec* parts, std::size_t count, const Meta* meta);
 
   std::string guest_name_;  // abstract address of the guest's end, by which it is found again
@@ -92,7 +93,8 @@ class InternetSock : public DatagramSock {
   // Whether a packet of that size may be sent in fragments, or fits without. 0 or -EMSGSIZE.
   int check_size(std::size_t size, const netif* place, bool v6);
   bool broadcast(const ip_addr_t& ip, const netif* place) const;
-  void leave_groups();
+  // For drop(): groups and errors.
+  void leave_all();
 
   Endpoint local_, remote_;
   bool connected_ = false;

@@ -26,6 +26,8 @@ int umvu_forwards(int v6);
 /* What lwIP would fragment: TCP segments that the link cuts by itself pass, all else goes to ip4_frag and ip6_frag. */
 err_t umvu_ip4_frag(struct pbuf *packet, struct netif *netif, const ip4_addr_t *destination);
 err_t umvu_ip6_frag(struct pbuf *packet, struct netif *netif, const ip6_addr_t *destination);
+/* Whether half of the memory of the stack is in use (memory.h). */
+int umvu_memory_scarce(void);
 /* `value` added to a hash with the secret of this process. */
 uint64_t umvu_hash(uint64_t hash, uint64_t value);
 /* RFC 6528. */

@@ -130,6 +130,14 @@ void Host::sweep() {
   sweep_at_ = std::max(kLeastSweep, 2 * socks_.size());
 }
 
+void Host::sweep_when_full() {
+  constexpr uint64_t kPause = 1000;
+  const uint64_t now = clock();
+  if (swept_ != 0 && now - swept_ < kPause) return;
+  swept_ = now;
+  sweep();
+}
+
 void Host::sweep_sometimes() {
   if (socks_.size() >= sweep_at_) sweep();
 }

@@ -42,6 +42,8 @@ class Host : public net::Pollable {
   void sweep();
   // The same, when there are twice as many as after the last time.
   void sweep_sometimes();
+  // The same, for who has no memory for another socket; once a second at most.
+  void sweep_when_full();
   void notify(uint64_t id, Event event, int value) { notify_(id, event, value); }
   // Event::kClosed is told of every socket from now on, not only of those of netlink.
   void tell_ends() { tells_ends_ = true; }
@@ -70,6 +72,7 @@ class Host : public net::Pollable {
   uint64_t last_id_ = 0;
   uint64_t armed_ = 0;
   std::size_t sweep_at_ = kLeastSweep;
+  uint64_t swept_ = 0;  // ms
   std::set<std::pair<uint64_t, Stack*>> deadlines_;
   std::unordered_map<Stack*, uint64_t> scheduled_;
   std::unordered_map<uint64_t, Sock*> socks_;

@@ -22,6 +22,8 @@ struct IcmpError {
   Endpoint to;                           // where the message went
   std::vector<uint8_t> bytes;            // what is known of the message
 
+  // Bytes of memory.
+  std::size_t cost() const { return sizeof *this + bytes.size(); }
   // sock_extended_err, offender and destination as sockaddrs of `domain`, in kLongestAddress bytes each after one for
   // their length, and the bytes. The size of it all.
   std::size_t write(int domain, std::span<uint8_t> out) const;

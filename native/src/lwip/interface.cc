@@ -147,6 +147,7 @@ void Interface::deliver(const uint8_t* bytes, std::size_t size) {
     const std::span<const uint8_t> frame(bytes + sizeof header, size - sizeof header);
     stack_->see({this, frame, packet_type(frame.data(), mac_.data()), (header.flags & net::kNeedsCsum) != 0, nullptr});
   }
+  const Charge ours(&stack_->memory());
   if (!up_ || !parse_frame(bytes, size, mac_.data(), &received)) return;
   received.interface = this;
   if (stack_->forwards(false) || stack_->forwards(true)) finish_checksum(bytes, received.packet);
@@ -161,6 +162,14 @@ netif* Interface::arp_place(const pbuf* packet) {
     if (IP_IS_V4_VAL(address.ip) && ip4_addr_cmp(ip_2_ip4(&address.ip), &target)) return address.place;
   }
   return base();
+}
+
+// Neighbours that are fixed stay what they are, whatever the packet claims.
+void Interface::ip6_receive(pbuf* packet) {
+  constexpr uint8_t kTcp = 6, kUdp = 17;
+  const uint8_t next = packet->len < IP6_HLEN ? uint8_t{0} : IP6H_NEXTH(static_cast<const ip6_hdr*>(packet->payload));
+  ip6_input(packet, base());
+  if (next != kTcp && next != kUdp) stack_->neighbours().hold();
 }
 
 void Interface::input(const Received& received) {
@@ -187,7 +196,7 @@ void Interface::input(const Received& received) {
       ip4_input(packet, place);
       return;
     case ETH_P_IPV6:
-      ip6_input(packet, place);
+      ip6_receive(packet);
       return;
     case ETH_P_ARP:
       etharp_input(packet, arp_place(packet));

@@ -53,6 +53,7 @@ class Interface {
   bool connected() const { return loopback() || port_number_ > 0; }
   Stack* stack() const { return stack_; }
   net::Network* network() const { return network_; }
+  std::size_t places() const { return places_.size(); }
   netif* base() { return places_.front().get(); }
   const std::vector<Address>& addresses() const { return addresses_; }
   // Null where it has no such address.
@@ -93,6 +94,7 @@ class Interface {
   err_t loop(pbuf* packet, uint16_t type);
   void loop_seen(const pbuf* packet, uint16_t type);
   void hear_own(pbuf* frame, bool to_all);
+  void ip6_receive(pbuf* packet);
   netif* arp_place(const pbuf* packet);
 
   static err_t init(netif* place);

@@ -170,7 +170,10 @@ void InternetSock::icmp_error(const IcmpError& error, bool hard) {
   const bool wanted =
       v6 ? options_.number(IPPROTO_IPV6, IPV6_RECVERR) != 0 : options_.number(IPPROTO_IP, IP_RECVERR) != 0;
   if (!wanted && (!hard || !connected_)) return;
-  if (wanted && errors_.size() < kMostErrors) errors_.push_back(error);
+  if (wanted && errors_.size() < kMostErrors && !stack_->memory().full()) {
+    stack_->memory().take(error.cost());
+    errors_.push_back(error);
+  }
   raise(static_cast<int>(error.what.ee_errno));
 }
 
@@ -178,6 +181,7 @@ int InternetSock::take_queued(std::span<uint8_t> out) {
   if (errors_.empty()) return -EAGAIN;
   if (out.empty()) return 0;
   const std::size_t size = errors_.front().write(domain_, out);
+  stack_->memory().give(errors_.front().cost());
   errors_.pop_front();
   error_ = 0;
   if (!errors_.empty()) raise(static_cast<int>(errors_.front().what.ee_errno));
@@ -275,7 +279,9 @@ int InternetSock::leave(const Group& group) {
   return 0;
 }
 
-void InternetSock::leave_groups() {
+void InternetSock::leave_all() {
+  for (const IcmpError& error : errors_) stack_->memory().give(error.cost());
+  errors_.clear();
   for (const Group& group : groups_) {
     if (Interface* interface = stack_->interface(group.interface)) change_group(interface, group.ip, false);
   }

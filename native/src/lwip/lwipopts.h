@@ -11,7 +11,7 @@
 #define LWIP_STATS 0
 #define LWIP_DONT_PROVIDE_BYTEORDER_FUNCTIONS
 
-/* Memory comes from malloc: no pools, hardly any static state. */
+/* Memory comes from malloc, within the limit of the stack (memory.h): no pools, hardly any static state. */
 #define MEM_LIBC_MALLOC 1
 #define MEMP_MEM_MALLOC 1
 #define MEM_ALIGNMENT 8
@@ -86,6 +86,8 @@
 /* A segment may be as large as an interface takes; what is announced follows its MTU. */
 #define TCP_MSS 65000
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1
+/* A peer that asks for tiny segments gets the least that Linux sends, too (net.ipv4.tcp_min_snd_mss). */
+#define UMVU_LEAST_MSS 48
 #define LWIP_WND_SCALE 1
 #define TCP_RCV_SCALE 7
 #define TCP_WND (1024 * 1024)
@@ -93,6 +95,8 @@
 #define TCP_SND_QUEUELEN 32768
 #define TCP_OVERSIZE 0
 #define TCP_QUEUE_OOSEQ 1
+/* For a connection that has a gap: a window full of ordinary segments, but not of tiny ones. */
+#define TCP_OOSEQ_MAX_PBUFS 1024
 #define LWIP_TCP_SACK_OUT 1
 #define LWIP_TCP_TIMESTAMPS 0
 #define LWIP_TCP_KEEPALIVE 1

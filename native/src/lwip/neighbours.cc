@@ -95,15 +95,25 @@ int Neighbours::remove(Interface* interface, const ip_addr_t& ip) {
   return 0;
 }
 
-nd6_neighbor_cache_entry* Neighbours::entry_of(const Held& held) {
-  if (auto* known = find_entry(held.ip, held.interface->base())) return known;
-  for (int i = 0; i < LWIP_ND6_NUM_NEIGHBORS; ++i) {
-    if (neighbor_cache[i].state == ND6_NO_ENTRY) return &neighbor_cache[i];
-  }
-  return nullptr;
+bool Neighbours::is_held(const nd6_neighbor_cache_entry& entry) const {
+  return std::any_of(held_.begin(), held_.end(), [&](const Held& held) {
+    return entry.netif == held.interface->base() && ip6_addr_cmp_zoneless(&entry.next_hop_address, &held.ip);
+  });
 }
 
-bool Neighbours::keep(const Held& held) {
+// Its own, an empty one, or one that was learnt.
+nd6_neighbor_cache_entry* Neighbours::entry_of(const Held& held) const {
+  if (auto* known = find_entry(held.ip, held.interface->base())) return known;
+  nd6_neighbor_cache_entry* learnt = nullptr;
+  for (int i = 0; i < LWIP_ND6_NUM_NEIGHBORS; ++i) {
+    nd6_neighbor_cache_entry& entry = neighbor_cache[i];
+    if (entry.state == ND6_NO_ENTRY) return &entry;
+    if (entry.q == nullptr && entry.isrouter == 0 && !is_held(entry)) learnt = &entry;
+  }
+  return learnt;
+}
+
+bool Neighbours::keep(const Held& held) const {
   nd6_neighbor_cache_entry* entry = entry_of(held);
   if (entry == nullptr) return false;
   ip6_addr_copy(entry->next_hop_address, held.ip);
@@ -118,6 +128,42 @@ bool Neighbours::keep(const Held& held) {
 void Neighbours::hold() {
   std::erase_if(held_, [](const Held& held) { return !held.interface->up(); });
   for (const Held& held : held_) keep(held);
+}
+
+bool Neighbours::contradicts(std::size_t at, const Known& now) {
+  Known& before = known_[at];
+  const bool other = before.mac != now.mac && ip6_addr_cmp_zoneless(&before.ip, &now.ip) &&
+                     !ip6_addr_isany(&now.ip);
+  before = now;
+  return other;
+}
+
+void Neighbours::verify() {
+  if (known_.empty()) known_.resize(ARP_TABLE_SIZE + LWIP_ND6_NUM_NEIGHBORS);
+  for (std::size_t i = 0; i < ARP_TABLE_SIZE; ++i) {
+    ip4_addr_t* ip;
+    netif* place;
+    eth_addr* mac;
+    Known now;
+    const bool there = etharp_get_entry(i, &ip, &place, &mac) != 0;
+    if (there) {
+      now.ip.addr[3] = ip->addr;
+      std::copy_n(mac->addr, now.mac.size(), now.mac.begin());
+    }
+    if (contradicts(i, now)) etharp_request(place, ip);
+  }
+  for (std::size_t i = 0; i < LWIP_ND6_NUM_NEIGHBORS; ++i) {
+    nd6_neighbor_cache_entry& entry = neighbor_cache[i];
+    Known now;
+    if (entry.state != ND6_NO_ENTRY && entry.state != ND6_INCOMPLETE) {
+      now.ip = entry.next_hop_address;
+      std::copy_n(entry.lladdr, now.mac.size(), now.mac.begin());
+    }
+    if (!contradicts(ARP_TABLE_SIZE + i, now) || is_held(entry)) continue;
+    // Where nobody answers at that address, it is looked for anew.
+    entry.state = ND6_PROBE;
+    entry.counter.probes_sent = 0;
+  }
 }
 
 }  // namespace umvu::lwip

@@ -32,8 +32,11 @@ class Neighbours {
   int set(Interface* interface, const ip_addr_t& ip, const uint8_t* mac);
   // Forgets an entry, made by hand or learnt.
   int remove(Interface* interface, const ip_addr_t& ip);
-  // To be called after the timers of lwIP, which know no entries of IPv6 that stay.
+  // To be called after whatever may have changed entries of IPv6: lwIP knows none that stay.
   void hold();
+  // Asks again for neighbours whose hardware address has changed since the last call: who has said so may have lied, and
+  // lwIP would believe it for minutes. Linux does so when an entry is used (NUD_STALE). To be called once a second.
+  void verify();
 
  private:
   struct Held {
@@ -41,10 +44,19 @@ class Neighbours {
     ip6_addr_t ip;
     std::array<uint8_t, 6> mac;
   };
-  static nd6_neighbor_cache_entry* entry_of(const Held& held);
-  static bool keep(const Held& held);
+  // What was known of one entry of a table; empty ones are all zeroes.
+  struct Known {
+    ip6_addr_t ip = {};
+    std::array<uint8_t, 6> mac{};
+  };
+  // Whether `now` contradicts what was known; it is known from now on.
+  bool contradicts(std::size_t at, const Known& now);
+  nd6_neighbor_cache_entry* entry_of(const Held& held) const;
+  bool keep(const Held& held) const;
+  bool is_held(const nd6_neighbor_cache_entry& entry) const;
 
   std::vector<Held> held_;
+  std::vector<Known> known_;  // ARP, then IPv6; none before there is the first
 };
 
 }  // namespace umvu::lwip

@@ -58,10 +58,7 @@ PacketSock::PacketSock(Stack* stack, int type, int protocol)
 void PacketSock::drop() { std::erase(stack_->packet_socks(), this); }
 
 void PacketSock::abandon() {
-  if (ring_) {
-    ring_->stop();
-    host().pump().retire(std::move(ring_));
-  }
+  drop_ring();
   DatagramSock::abandon();
 }
 
@@ -216,16 +213,24 @@ int PacketSock::set_ring() {
   std::memcpy(&counts, request.data(), sizeof counts);
   if (counts.tp_block_nr == 0) {
     if (counts.tp_frame_nr != 0) return -EINVAL;
-    if (!ring_) return 0;
-    ring_->stop();
-    host().pump().retire(std::move(ring_));
+    drop_ring();
     return 0;
   }
   if (ring_) return -EBUSY;
+  const uint64_t size = uint64_t{counts.tp_block_size} * counts.tp_block_nr;
+  if (!stack_->memory().fits(size)) return -ENOMEM;
   int error = 0;
   const auto reserve = static_cast<std::size_t>(options_.number(SOL_PACKET, PACKET_RESERVE));
   ring_ = PacketRing::make(&host().pump(), far_.get(), version, reserve, request, &error);
+  if (ring_) stack_->memory().take(ring_->size());
   return error;
+}
+
+void PacketSock::drop_ring() {
+  if (!ring_) return;
+  stack_->memory().give(ring_->size());
+  ring_->stop();
+  host().pump().retire(std::move(ring_));
 }
 
 int PacketSock::map(int guest, std::size_t size) {

@@ -53,6 +53,7 @@ class PacketSock : public DatagramSock {
   Meta meta_of(const sockaddr_ll& from, const Seen& seen) const;
   int destination(const Meta* meta, sockaddr_ll* to) const;
   int set_ring();
+  void drop_ring();
   int statistics(std::span<uint8_t> out);
 
   uint16_t bound_protocol_;  // ETH_P_…, host byte order

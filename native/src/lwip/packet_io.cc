@@ -56,9 +56,11 @@ int finish(Stack* stack, Sock* sock, int fd) {
 
 int make_socket(Stack* stack, int domain, int type, int protocol) {
   stack->host().sweep_sometimes();
+  if (!stack->memory().fits(Memory::kSocket)) stack->host().sweep_when_full();
   const Inside inside(&stack->image());
   const int actual = protocol_of(domain, type, protocol);
   if (actual < 0) return actual;
+  if (!stack->memory().fits(Memory::kSocket)) return domain == AF_NETLINK ? -ENOMEM : -ENOBUFS;
   if (domain == AF_INET || domain == AF_INET6) {
     if (type == SOCK_STREAM) {
       auto* sock = new StreamSock(stack, domain, actual);

@@ -32,7 +32,7 @@ RawSock::~RawSock() = default;
 bool RawSock::ping() const { return type_ == SOCK_DGRAM; }
 
 void RawSock::drop() {
-  leave_groups();
+  leave_all();
   if (pcb_ != nullptr) raw_remove(pcb_);
   pcb_ = nullptr;
 }

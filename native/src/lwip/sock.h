@@ -38,6 +38,8 @@ class Options {
     const auto at = values_.find(key(level, name));
     return at == values_.end() ? nullptr : &at->second;
   }
+  // Of the values and their keys.
+  std::size_t bytes() const;
   // As int; `otherwise` where it was not set.
   int number(int level, int name, int otherwise = 0) const;
 
@@ -75,6 +77,8 @@ class Sock : public net::Pollable {
   virtual int shutdown(int guest, int how);
   // Length of the sockaddr that was written.
   virtual int name(bool peer, uint8_t* out) = 0;
+  // Sets an option. 0, or a negated errno that refuses it.
+  int set_option(int guest, int level, int name, std::span<const uint8_t> value);
   // An option has been set; 0, or a negated errno that refuses it.
   virtual int option_changed(int guest, int level, int name);
   // Option that is not just what was set; its length, or -ENOPROTOOPT.
@@ -112,6 +116,8 @@ class Sock : public net::Pollable {
   void unwatch();
   // Deletes this object, later.
   void retire();
+  // Options of another socket.
+  void inherit(const Options& options);
 
   Stack* const stack_;
   const uint64_t id_;
@@ -124,8 +130,11 @@ class Sock : public net::Pollable {
   int error_ = 0;
 
  private:
+  void charge_options();
+
   bool watched_ = false;
   uint32_t events_ = 0;
+  std::size_t charged_ = 0;  // for the options
 };
 
 // A segment of TCP as lwIP's hook shows it (hooks.h).

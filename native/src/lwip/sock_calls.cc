@@ -11,12 +11,7 @@
 namespace umvu::lwip {
 
 int set_option(Sock* sock, int guest, int level, int name, std::span<const uint8_t> value) {
-  const std::vector<uint8_t>* old = sock->options().find(level, name);
-  const std::vector<uint8_t> before = old == nullptr ? std::vector<uint8_t>() : *old;
-  sock->options().set(level, name, value);
-  const int result = sock->option_changed(guest, level, name);
-  if (result != 0) sock->options().set(level, name, before);
-  return result;
+  return sock->set_option(guest, level, name, value);
 }
 
 int get_option(Sock* sock, int level, int name, std::span<uint8_t> out) {

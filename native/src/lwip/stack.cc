@@ -17,12 +17,13 @@ namespace {
 // detection and reassembly may take. What is longer (aging) is made up for when there is work again.
 constexpr uint64_t kActive = 16000;
 constexpr uint64_t kFast = 100, kSlow = 1000;
-// Above this many bytes the network is told to wait.
-constexpr std::size_t kMostReceived = 16 << 20;
+// lwIP has 255 places for them and their IPv4 addresses.
+constexpr std::size_t kMostInterfaces = 64;
 
 }  // namespace
 
-Stack::Stack(Host* host) : host_(host), id_(host->next_id()), image_(this), routes_(this) {
+Stack::Stack(Host* host, std::size_t limit)
+    : host_(host), id_(host->next_id()), memory_(limit), image_(this), routes_(this) {
   const Inside inside(&image_);
   lwip_init();
   interfaces_.push_back(std::make_unique<Interface>(this, 1, "lo", nullptr, 65536));
@@ -106,11 +107,18 @@ Interface* Stack::holder(const ip_addr_t& ip) const {
   return nullptr;
 }
 
+std::size_t Stack::places() const {
+  std::size_t sum = 0;
+  for (const auto& interface : interfaces_) sum += interface->places();
+  return sum;
+}
+
 bool Stack::is_local(const ip_addr_t& ip) const { return holder(ip) != nullptr; }
 
 int Stack::add_interface(const std::string& name, net::Network* network, int mtu) {
   if (name.empty() || name.size() > 15) return -EINVAL;
   if (interface(name) != nullptr) return -EEXIST;
+  if (interfaces_.size() >= kMostInterfaces) return -ENOBUFS;
   const Inside inside(&image_);
   const int index = interfaces_.back()->index() + 1;
   interfaces_.push_back(std::make_unique<Interface>(this, index, name, network, mtu));
@@ -123,7 +131,6 @@ int Stack::add_interface(const std::string& name, net::Network* network, int mtu
 
 void Stack::receive(const Received& received) {
   received_.push_back(received);
-  received_bytes_ += received.packet->tot_len;
   host_->pump().soon(this);
 }
 
@@ -159,7 +166,6 @@ void Stack::turn() {
   for (std::size_t left = received_.size(); left > 0 && !received_.empty(); --left) {
     const Received received = received_.front();
     received_.pop_front();
-    received_bytes_ -= received.packet->tot_len;
     received.interface->input(received);
   }
   finish();
@@ -290,6 +296,7 @@ void Stack::slow_ticks(uint64_t now) {
     neighbours_.hold();
     ip6_reass_tmr();
   }
+  if (due > 0) neighbours_.verify();
   last_slow_ = due == kMost ? now : last_slow_ + due * kSlow;
 }
 

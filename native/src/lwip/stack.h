@@ -9,6 +9,7 @@
 #include "lwip/connections.h"
 #include "lwip/image.h"
 #include "lwip/interface.h"
+#include "lwip/memory.h"
 #include "lwip/neighbours.h"
 #include "lwip/routes.h"
 
@@ -23,7 +24,8 @@ struct Seen;
 // One TCP/IP stack. All members are called under the lock of the pump; those that say so, inside the image.
 class Stack : public net::Pollable {
  public:
-  explicit Stack(Host* host);
+  // `limit`: of its memory, in bytes.
+  explicit Stack(Host* host, std::size_t limit = Memory::kDefault);
   ~Stack() override;
 
   // The stack that is entered; only in callbacks of lwIP.
@@ -32,6 +34,7 @@ class Stack : public net::Pollable {
   // Names it in events.
   uint64_t id() const { return id_; }
   Host& host() { return *host_; }
+  Memory& memory() { return memory_; }
   Image& image() { return image_; }
   Routes& routes() { return routes_; }
   Connections& connections() { return connections_; }
@@ -40,6 +43,8 @@ class Stack : public net::Pollable {
   Interface* interface(const std::string& name) const;
   // The interface that has the address `ip`; null: none.
   Interface* holder(const ip_addr_t& ip) const;
+  // Netifs of lwIP, one or more for each interface.
+  std::size_t places() const;
   Interface& loopback() { return *interfaces_.front(); }
   bool is_local(const ip_addr_t& ip) const;
 
@@ -102,6 +107,7 @@ class Stack : public net::Pollable {
 
   Host* const host_;
   const uint64_t id_;
+  Memory memory_;
   Image image_;
   Routes routes_;
   Connections connections_;
@@ -114,7 +120,6 @@ class Stack : public net::Pollable {
   std::vector<PacketSock*> packet_socks_;
   std::unique_ptr<IcmpWatch> icmp_;
   std::deque<Received> received_;
-  std::size_t received_bytes_ = 0;
   bool resend_ = false;
   bool failed_ = false;
   uint64_t deadline_ = 0;

@@ -18,7 +18,8 @@ class StackObject : public Napi::ObjectWrap<StackObject> {
     return DefineClass(env, "LwipStack",
                        {InstanceMethod<&StackObject::AddInterface>("addInterface"),
                         InstanceMethod<&StackObject::Socket>("socket"),
-                        InstanceMethod<&StackObject::Sockets>("sockets"), InstanceMethod<&StackObject::Id>("id"),
+                        InstanceMethod<&StackObject::Sockets>("sockets"), InstanceMethod<&StackObject::Memory>("memory"),
+                        InstanceMethod<&StackObject::Id>("id"),
                         InstanceMethod<&StackObject::Links>("links"),
                         InstanceMethod<&StackObject::SetLink>("setLink"),
                         InstanceMethod<&StackObject::Addresses>("addresses"),
@@ -46,9 +47,10 @@ class StackObject : public Napi::ObjectWrap<StackObject> {
         });
       });
     }
-    const int result = state_->pump->call([this] {
+    const auto limit = info[0].IsNumber() ? static_cast<std::size_t>(identifier(info[0])) : lwip::Memory::kDefault;
+    const int result = state_->pump->call([this, limit] {
       const int opened = state_->stacks == 0 ? state_->host->open() : 0;
-      if (opened == 0) stack_ = std::make_unique<Stack>(state_->host.get());
+      if (opened == 0) stack_ = std::make_unique<Stack>(state_->host.get(), limit);
       return opened;
     });
     if (result != 0) throw Napi::Error::New(info.Env(), "no user-space stack: errno " + std::to_string(-result));
@@ -91,6 +93,13 @@ class StackObject : public Napi::ObjectWrap<StackObject> {
       state_->host->sweep();
       return static_cast<int>(stack_->socks().size());
     }));
+  }
+
+  // Bytes that it uses.
+  Napi::Value Memory(const Napi::CallbackInfo& info) {
+    return number(info.Env(), !stack_ ? 0 : static_cast<double>(state_->pump->call([&] {
+      return static_cast<int>(stack_->memory().used() >> 10);
+    })) * 1024);
   }
 
   Napi::Value Id(const Napi::CallbackInfo& info) {

@@ -151,7 +151,7 @@ void StreamSock::abandon() {
   leave_queue();
   while (!waiting_.empty()) waiting_.front()->abandon();
   drop_received();
-  chunks_.clear();
+  forget_chunks();
   retire();
 }
 

@@ -42,15 +42,21 @@ class StreamSock : public Sock {
   void icmp_error(const IcmpError& error);
   // Whether its connection has waited long enough for the peer.
   bool gives_up(const tcp_pcb* pcb);
+  // Whether there is room in its queue for connections, which is a bit longer than the guest has asked for.
+  bool takes_more() const { return waiting_.size() < kMostWaiting; }
+  // Whether what comes for it would have to wait here for the guest.
+  bool crowded() const;
   // After Event::kReset.
   void finish_reset();
 
  private:
   enum class State { kFresh, kBound, kListening, kConnecting, kConnected, kFailed };
+  static constexpr std::size_t kMostWaiting = 256;
   // Bytes of the guest that lwIP refers to until they are acknowledged.
   struct Chunk {
     std::unique_ptr<uint8_t[]> bytes;
     std::size_t left;
+    std::size_t charged = 0;  // to the memory of the stack
   };
 
   // Whether the guest has not closed a listener.
@@ -95,7 +101,10 @@ class StreamSock : public Sock {
   std::size_t uncorked();
   int segment_size() const;
   void timing_changed(int name);
+  std::size_t room() const;
+  bool read(std::unique_ptr<uint8_t[]>* scratch, std::size_t size);
   bool write(const uint8_t* bytes, std::size_t size);
+  void forget_chunks();
   void push();
   void consumed(std::size_t size);
   void acknowledged(std::size_t size);

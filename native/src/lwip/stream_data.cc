@@ -65,16 +65,18 @@ void StreamSock::pull() {
   const bool was_full = send_full_, was_corked = corked_since_ != 0;
   send_full_ = false;
   for (int turn = 0; turn < kTurns || guest_gone_; ++turn) {
-    std::size_t room = std::min<std::size_t>(tcp_sndbuf(pcb_), kRead);
-    if (room == 0 || pcb_->snd_queuelen > TCP_SND_QUEUELEN / 2) {
+    std::size_t most = room();
+    if (most == 0) {
       send_full_ = true;
+      // Otherwise an acknowledgement goes on with it.
+      if (chunks_.empty()) stack_->retry_later(this);
       break;
     }
-    room = std::min(room, uncorked());
-    if (room == 0) break;
+    most = std::min(most, uncorked());
+    if (most == 0) break;
     static thread_local std::unique_ptr<uint8_t[]> scratch;
     if (!scratch) scratch.reset(new uint8_t[kRead]);
-    const ssize_t got = recv(far_.get(), scratch.get(), room, MSG_DONTWAIT);
+    const ssize_t got = recv(far_.get(), scratch.get(), most, MSG_DONTWAIT);
     if (got < 0) {
       if (errno == EAGAIN || errno == EINTR) break;
       return guest_closed(true);
@@ -83,18 +85,45 @@ void StreamSock::pull() {
       if (wrote) tcp_output(pcb_);
       return guest_gone_ ? guest_closed(false) : guest_finished();
     }
-    const auto size = static_cast<std::size_t>(got);
-    if (size < kCopied) {
-      if (!write(scratch.get(), size)) return;
-      chunks_.push_back({nullptr, size});
-    } else {
-      chunks_.push_back({std::move(scratch), size});
-      if (!write(chunks_.back().bytes.get(), size)) return;
-    }
+    if (!read(&scratch, static_cast<std::size_t>(got))) return;
     wrote = true;
   }
   if (wrote) tcp_output(pcb_);
   if (send_full_ != was_full || (corked_since_ != 0) != was_corked) update_interest();
+}
+
+// How much is taken from the guest now. Where memory is scarce, each connection has a little on its way at a time.
+std::size_t StreamSock::room() const {
+  if (pcb_->snd_queuelen > TCP_SND_QUEUELEN / 2) return 0;
+  const std::size_t room = std::min<std::size_t>(tcp_sndbuf(pcb_), kRead);
+  const Memory& memory = stack_->memory();
+  if (!memory.full()) return room;
+  return chunks_.empty() && memory.spare(4 * kCopied) ? std::min(room, kCopied - 1) : 0;
+}
+
+// `size` bytes of the guest are in `scratch`, which is given away where they fill it. False: the connection is lost.
+bool StreamSock::read(std::unique_ptr<uint8_t[]>* scratch, std::size_t size) {
+  if (size < kCopied) {
+    if (!write(scratch->get(), size)) return false;
+    chunks_.push_back({nullptr, size});
+    return true;
+  }
+  std::unique_ptr<uint8_t[]> bytes;
+  const std::size_t kept = size < kRead / 2 ? size : kRead;
+  if (kept < kRead) {
+    bytes.reset(new uint8_t[size]);
+    std::copy_n(scratch->get(), size, bytes.get());
+  } else {
+    bytes = std::move(*scratch);
+  }
+  stack_->memory().take(kept);
+  chunks_.push_back({std::move(bytes), size, kept});
+  return write(chunks_.back().bytes.get(), size);
+}
+
+void StreamSock::forget_chunks() {
+  for (const Chunk& chunk : chunks_) stack_->memory().give(chunk.charged);
+  chunks_.clear();
 }
 
 bool StreamSock::write(const uint8_t* bytes, std::size_t size) {
@@ -116,7 +145,9 @@ void StreamSock::acknowledged(std::size_t size) {
     const std::size_t now = std::min(size, first.left);
     first.left -= now;
     size -= now;
-    if (first.left == 0) chunks_.pop_front();
+    if (first.left != 0) break;
+    stack_->memory().give(first.charged);
+    chunks_.pop_front();
   }
   if (guest_gone_ && guest_finished_) {
     if (chunks_.empty()) finish_close();

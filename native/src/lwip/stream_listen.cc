@@ -70,7 +70,7 @@ err_t StreamSock::on_accept(void* self, tcp_pcb* pcb, err_t error) {
 
 void StreamSock::adopt(StreamSock* listener, tcp_pcb* pcb) {
   pcb_ = pcb;
-  options_ = listener->options_;
+  inherit(listener->options_);
   filter_ = listener->filter_;
   set_callbacks();
   apply_options();

@@ -3,6 +3,7 @@
 #include <linux/if_ether.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -73,7 +74,22 @@ bool StreamSock::takes_connections(const tcp_pcb* listener) {
   }
 }
 
+bool StreamSock::crowded() const {
+  // Whoever reads gets what comes, which needs no memory then.
+  pollfd state{far_.get(), POLLOUT, 0};
+  return !received_.empty() || !far_ || poll(&state, 1, 0) != 1;
+}
+
+// Whether the memory of the stack is full, and this segment would take some for long.
+static bool burdens(const tcp_pcb* pcb, const Segment& segment) {
+  const bool carries = pcb->state >= ESTABLISHED && pcb->state != TIME_WAIT && segment.data->tot_len > 0;
+  if (!carries || !Stack::current()->memory().full()) return false;
+  const auto* sock = static_cast<const StreamSock*>(pcb->callback_arg);
+  return segment.header->seqno != pcb->rcv_nxt || (sock != nullptr && sock->crowded());
+}
+
 err_t tcp_admits(tcp_pcb* pcb, const Segment& segment) {
+  if (burdens(pcb, segment)) return ERR_ABRT;
   tcp_hdr* header = segment.header;
   if (pcb->state == LISTEN && (TCPH_FLAGS(header) & TCP_SYN) != 0) {
     const u32_t next = header->seqno + 1;
@@ -82,6 +98,9 @@ err_t tcp_admits(tcp_pcb* pcb, const Segment& segment) {
       tcp_rst(nullptr, 0, next, ip_current_dest_addr(), ip_current_src_addr(), port, header->src);
       return ERR_ABRT;
     }
+    StreamSock* listener = StreamSock::of(pcb);
+    if (listener != nullptr && !listener->takes_more()) return ERR_ABRT;
+    if (Stack& stack = *Stack::current(); !stack.connections().make_room(stack.memory())) return ERR_ABRT;
   }
   const StreamSock* sock = pcb->state == TIME_WAIT ? nullptr : StreamSock::of(pcb);
   if (sock == nullptr) return ERR_OK;

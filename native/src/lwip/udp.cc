@@ -22,7 +22,7 @@ UdpSock::UdpSock(Stack* stack, int domain, int protocol) : InternetSock(stack, d
 UdpSock::~UdpSock() = default;
 
 void UdpSock::drop() {
-  leave_groups();
+  leave_all();
   if (pcb_ != nullptr) udp_remove(pcb_);
   pcb_ = nullptr;
 }

@@ -84,6 +84,8 @@ export interface NativeLwipStack {
   socket(domain: number, type: number, protocol: number): number;
   /** How many sockets there are. */
   sockets(): number;
+  /** Bytes of memory that it uses, of those that it was given. */
+  memory(): number;
   /** Fails an assertion of lwIP, for tests: the stack is taken down. -ENETDOWN. */
   fail(): number;
   /** Names the stack in {@link LWIP_EVENT}.changed. */

@@ -32,20 +32,47 @@ const O_RDWR = 2;
 /** Of an interface where `mtu=` is not given. */
 const DEFAULT_MTU = 1500;
 
-/** `mtu=BYTES` and `isolate`. */
-function readOptions(options: Record<string, string>): { mtu: number; isolate: boolean } {
-  const result = { mtu: DEFAULT_MTU, isolate: false };
+/** Of the memory that a stack uses, in bytes (native/src/lwip/memory.h). */
+const DEFAULT_MEMORY = 256 * 2 ** 20;
+const LEAST_MEMORY = 2 ** 20;
+const MOST_MEMORY = 2 ** 40;
+const UNITS: Record<string, number> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+/** What the options of a stack say. */
+interface LwipOptions {
+  /** Of each interface, in bytes. */
+  mtu: number;
+  /** Bytes. */
+  memory: number;
+  /** Whether it is in a process of its own. */
+  isolate: boolean;
+}
+
+function mtuOption(value: string): number {
+  const mtu = Number(value);
+  if (!/^[0-9]{2,5}$/.test(value) || mtu < 68 || mtu > LARGEST_MTU)
+    throw new Errno('EINVAL', `lwip: mtu=${value}: not a number of bytes from 68 to ${LARGEST_MTU}`);
+  return mtu;
+}
+
+function memoryOption(value: string): number {
+  const [, digits, unit] = /^([0-9]{1,13})([kmg]?)$/i.exec(value) ?? [];
+  const memory = Number(digits) * (UNITS[(unit ?? '').toLowerCase()] ?? NaN);
+  if (!(memory >= LEAST_MEMORY && memory <= MOST_MEMORY))
+    throw new Errno('EINVAL', `lwip: memory=${value}: not a size from 1M to 1024G`);
+  return memory;
+}
+
+function readOptions(options: Record<string, string>): LwipOptions {
+  const read = { mtu: DEFAULT_MTU, memory: DEFAULT_MEMORY, isolate: false };
   for (const [key, value] of Object.entries(options)) {
-    const mtu = /^[0-9]{2,5}$/.test(value) ? Number(value) : 0;
-    if (key === 'isolate' && value === '1') result.isolate = true;
-    else if (key === 'mtu' && mtu >= 68 && mtu <= LARGEST_MTU) result.mtu = mtu;
+    if (key === 'mtu') read.mtu = mtuOption(value);
+    else if (key === 'memory') read.memory = memoryOption(value);
+    else if (key === 'isolate' && value === '1') read.isolate = true;
     else
-      throw new Errno(
-        'EINVAL',
-        `lwip: ${key}=${value}: options are mtu=BYTES (68 to ${LARGEST_MTU}) and isolate`,
-      );
+      throw new Errno('EINVAL', `lwip: ${key}=${value}: the options are mtu=BYTES, memory=BYTES and isolate`);
   }
-  return result;
+  return read;
 }
 
 class LwipStack implements Stack {
@@ -70,15 +97,15 @@ class LwipStack implements Stack {
   #onClose = (): void => {};
   #closed = false;
 
-  constructor(Native: new () => NativeLwipStack, isolate: boolean) {
+  constructor(Native: new (memory: number) => NativeLwipStack, memory: number, isolate: boolean) {
     const configuration = (): NetlinkServer => this.configuration;
     if (isolate) {
       withIsolated();
-      const stack = new IsolatedStack((id) => addConfiguration(id, configuration));
+      const stack = new IsolatedStack(memory, (id) => addConfiguration(id, configuration));
       this.#ended = stack.ended;
       this.#native = stack;
     } else {
-      this.#native = new Native();
+      this.#native = new Native(memory);
     }
     this.#withdraw = addConfiguration(this.#native.id(), configuration);
   }
@@ -160,12 +187,12 @@ class LwipStack implements Stack {
 }
 
 async function create(request: StackRequest, context: StackContext): Promise<Stack> {
-  const { mtu, isolate } = readOptions(request.options);
+  const { mtu, memory, isolate } = readOptions(request.options);
   const { LwipStack: Native } = native();
   if (!Native) {
     throw new Errno('EOPNOTSUPP', 'this umvu was built without lwIP: «npm run build» says why');
   }
-  const stack = new LwipStack(Native, isolate);
+  const stack = new LwipStack(Native, memory, isolate);
   try {
     for (const [position, { name, vnl }] of request.interfaces.entries()) {
       await stack.addInterface(name ?? `vde${position}`, vnl, mtu, context);

@@ -25,6 +25,10 @@ import { Mirror, keyOf } from './mirror.ts';
 export const LARGEST_MTU = 65521;
 /** IPv6 addresses of an interface that can be set: lwIP keeps one of its 16 places for a link-local one. */
 const MOST_ADDRESSES = 14;
+/** IPv4 addresses of a stack: each takes one of the 255 places that lwIP has (native/src/lwip/addresses.cc). */
+const MOST_INET_ADDRESSES = 200;
+/** Entries of the routing table of each family: packets are compared with all of them. */
+const MOST_ROUTES = 1024;
 /** Entries of the neighbour tables of each family that can be made (native/src/lwip/neighbours.h). */
 const MOST_NEIGHBOURS = 24;
 const NTF_ROUTER = 0x80;
@@ -60,7 +64,7 @@ export class LwipTable implements NetlinkTable {
     });
     this.link = this.#linkHandlers();
     this.addr = this.#addrHandlers();
-    this.route = this.#base.route;
+    this.route = this.#routeHandlers();
     this.neigh = this.#neighHandlers();
     this.watch = (listener) => this.#base.watch(listener);
   }
@@ -192,9 +196,28 @@ export class LwipTable implements NetlinkTable {
       },
       new: (request, append) => {
         const { family, index } = request;
-        const isSuch = (a: AddrRecord): boolean => a.family === family && a.index === index;
-        const full = family === FAMILY.INET6 && this.#state.addrs.filter(isSuch).length >= MOST_ADDRESSES;
-        if (full) throw new Errno('ENOBUFS', `ipv6: this stack has at most ${MOST_ADDRESSES} addresses`);
+        const inet6 = family === FAMILY.INET6;
+        const isSuch = (a: AddrRecord): boolean => a.family === family && (!inet6 || a.index === index);
+        const most = inet6 ? MOST_ADDRESSES : MOST_INET_ADDRESSES;
+        if (this.#state.addrs.filter(isSuch).length >= most)
+          throw new Errno(
+            'ENOBUFS',
+            `this stack has at most ${most} addresses ${inet6 ? 'of an interface' : ''}`,
+          );
+        return base.new!(request, append);
+      },
+    };
+  }
+
+  #routeHandlers(): NonNullable<NetlinkTable['route']> {
+    const base = this.#base.route;
+    return {
+      ...base,
+      new: (request, append) => {
+        const { family } = request;
+        const full = this.#state.routes.filter((r) => r.family === family).length >= MOST_ROUTES;
+        // As the kernel says it of a table that is full.
+        if (full) throw new Errno(family === FAMILY.INET6 ? 'ENOMEM' : 'ENOBUFS');
         return base.new!(request, append);
       },
     };

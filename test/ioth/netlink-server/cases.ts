@@ -64,7 +64,7 @@ export function compareWithKernel({ index, run, concurrent = false }: Subject): 
 
   /** Runs the script in both and expects the same text; every command is echoed. */
   async function same(commands: string, settle = false): Promise<string[]> {
-    const script = `exec 2>&1; set -x; ${settle ? commands.replaceAll(' up\n', ' up\nsleep 1.2\n') : commands}`;
+    const script = `exec 2>&1; set -x; ${settle ? commands.replaceAll('d0 up\n', 'd0 up\nsleep 1.2\n') : commands}`;
     const [kernel, ours] = await Promise.all([inKernel(script, index), run(script)]);
     expect(normal(ours.stdout)).toEqual(normal(kernel.stdout));
     return normal(ours.stdout);

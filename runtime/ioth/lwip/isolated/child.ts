@@ -76,8 +76,8 @@ export class IsolatedChild {
   /** What the stack is called in events. */
   readonly stackId: number;
 
-  /** Starts the process. Throws Errno, with a reason for people. */
-  constructor(owner: ChildOwner, path = join(nativeDir, 'umvu-lwip')) {
+  /** Starts the process; its stack may use `memory` bytes (0: as many as usual). Throws Errno, with a reason for people. */
+  constructor(owner: ChildOwner, path = join(nativeDir, 'umvu-lwip'), memory = 0) {
     this.#owner = owner;
     const [channel, theirChannel] = pair(SOCK_SEQPACKET);
     const [events, theirEvents] = pair(SOCK_STREAM);
@@ -97,7 +97,7 @@ export class IsolatedChild {
     this.ended = this.#follow();
     this.#readiness = new (native().Readiness)(events, () => this.#readEvents());
     this.#readiness.want(READY.READ, false);
-    ({ prefix: this.prefix, stackId: this.stackId } = this.#greet(path));
+    ({ prefix: this.prefix, stackId: this.stackId } = this.#greet(path, memory));
   }
 
   /** Process id; 0 where there is none. */
@@ -172,13 +172,13 @@ export class IsolatedChild {
     else setTimeout(() => this.#child.kill('SIGKILL'), PATIENCE_MS).unref();
   }
 
-  #greet(path: string): { prefix: string; stackId: number } {
+  #greet(path: string, memory: number): { prefix: string; stackId: number } {
     this.#explained = true;
     if (this.#child.pid === undefined) {
       this.#shut();
       throw new Errno('ENOENT', `an isolated stack cannot be started (${path}): run «npm run build»`);
     }
-    const { result, bytes } = this.call('hello', { a: PROTOCOL_VERSION });
+    const { result, bytes } = this.call('hello', { a: PROTOCOL_VERSION, id: memory });
     const prefix = bytes.toString('latin1');
     if (result > 0 && /^umvu-\d{1,20}-$/.test(prefix)) {
       this.#explained = false;

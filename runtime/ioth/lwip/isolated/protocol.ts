@@ -12,7 +12,7 @@ export const MOST_BYTES = 66000;
 
 /** Numbers of the requests, in the order of native/isolated/protocol.h, which says what belongs to each. */
 const NAMES = [
-  'hello', 'addInterface', 'socket', 'countSockets', 'fail', 'close',
+  'hello', 'addInterface', 'socket', 'countSockets', 'memory', 'fail', 'close',
   'setLink', 'setAddress', 'setRoute', 'setNeighbour', 'setForwarding',
   'links', 'addresses', 'neighbours', 'routers', 'connections', 'more', 'identify',
   'bind', 'connect', 'listen', 'shutdown', 'name', 'setOption', 'getOption', 'map', 'takeQueued', 'look', 'finishReset', 'send',
@@ -24,7 +24,7 @@ export interface Request {
   a?: number;
   b?: number;
   c?: number;
-  /** A socket, as the process counts them. */
+  /** A socket, as the process counts them; of `hello`: bytes of memory. */
   id?: number;
   bytes?: readonly Uint8Array[];
 }

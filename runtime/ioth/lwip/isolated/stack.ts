@@ -32,15 +32,17 @@ export class IsolatedStack implements NativeLwipStack {
   #forget = (): void => {};
 
   /**
-   * Starts the process. Throws Errno, with a reason for people. `adopt` is told of another id under which sockets of
+   * Starts the process, whose stack may use `memory` bytes. Throws Errno, with a reason for people. `adopt` is told of another id under which sockets of
    * this stack are known, and returns what takes that back.
    */
-  constructor(adopt: (id: number) => () => void) {
+  constructor(memory: number, adopt: (id: number) => () => void) {
     this.#adopt = adopt;
-    this.#child = new IsolatedChild({
-      event: (id, event, value) => this.#event(this.#sockets.globalId(id), event, value),
+    const owner = {
+      event: (id: number, event: number, value: number) =>
+        this.#event(this.#sockets.globalId(id), event, value),
       gone: () => this.#gone(),
-    });
+    };
+    this.#child = new IsolatedChild(owner, undefined, memory);
     this.#sockets = new SocketTable(this.#child);
   }
 
@@ -85,6 +87,10 @@ export class IsolatedStack implements NativeLwipStack {
 
   sockets(): number {
     return Math.max(0, this.#child.result('countSockets')) + (this.#netlink?.sockets() ?? 0);
+  }
+
+  memory(): number {
+    return Math.max(0, this.#child.result('memory')) * 1024;
   }
 
   fail(): number {
