@@ -16,8 +16,13 @@ namespace {
 
 constexpr int kTurns = 64;
 constexpr std::size_t kLargest = 66000;
+// What waits in the guest's buffer until it is given SO_RCVBUF: twice the default, as much as an ordinary user may.
+constexpr int kBuffer = 212992;
 
 }  // namespace
+
+DatagramSock::DatagramSock(Stack* stack, int domain, int type, int protocol)
+    : Sock(stack, domain, type, protocol), waiting_(&stack->waiting_bytes()) {}
 
 int DatagramSock::open() {
   int pair[2];
@@ -33,14 +38,13 @@ int DatagramSock::open() {
     return -errno;
   }
   guest_name_.assign(reinterpret_cast<const char*>(&name), size);
-  // What waits for the guest until it is given SO_RCVBUF: twice the default, as much as an ordinary user may.
-  constexpr int kWaiting = 212992;
-  setsockopt(far_.get(), SOL_SOCKET, SO_SNDBUF, &kWaiting, sizeof kWaiting);
+  setsockopt(far_.get(), SOL_SOCKET, SO_SNDBUF, &kBuffer, sizeof kBuffer);
   watch(EPOLLIN);
   return guest.release();
 }
 
 void DatagramSock::abandon() {
+  waiting_.clear();
   if (!stack_->failed()) drop();
   retire();
 }
@@ -61,6 +65,7 @@ int DatagramSock::option_changed(int guest, int level, int name) {
   if (level != SOL_SOCKET || (name != SO_RCVBUF && name != SO_SNDBUF)) return 0;
   const int size = options_.number(level, name);
   setsockopt(name == SO_SNDBUF ? guest : far_.get(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  if (name == SO_RCVBUF) waiting_.limit(size < kBuffer);
   return 0;
 }
 
@@ -71,8 +76,9 @@ int DatagramSock::special_option(int level, int name, std::span<uint8_t> out) {
   return sizeof error;
 }
 
-void DatagramSock::on_events(uint32_t) {
-  stack_->run([this] {
+void DatagramSock::on_events(uint32_t events) {
+  stack_->run([&] {
+    if ((events & EPOLLOUT) != 0) send_waiting();
     happened();
     return 0;
   });
@@ -105,7 +111,7 @@ bool DatagramSock::take() {
   if (result == -EAGAIN) {
     held_.assign(bytes.begin(), bytes.end());
     blocked_ = true;
-    watch(0);
+    update_interest();
     return false;
   }
   // The guest has its result already; the next call will tell.
@@ -129,7 +135,7 @@ void DatagramSock::network_writable() {
   if (!blocked_ || outgoing(held_, nullptr) == -EAGAIN) return;
   blocked_ = false;
   held_.clear();
-  watch(EPOLLIN);
+  update_interest();
   show_error();
 }
 
@@ -177,10 +183,18 @@ void DatagramSock::cut() {
   Sock::cut();
 }
 
-bool DatagramSock::send(const iovec* parts, std::size_t count, const Meta* meta) {
+void DatagramSock::update_interest() {
+  if (!far_) return;
+  uint32_t events = 0;
+  if (!blocked_) events |= EPOLLIN;
+  if (!waiting_.empty()) events |= EPOLLOUT;
+  watch(events);
+}
+
+int DatagramSock::hand(std::span<const iovec> parts, const Meta* meta) {
   msghdr message = {};
-  message.msg_iov = const_cast<iovec*>(parts);
-  message.msg_iovlen = count;
+  message.msg_iov = const_cast<iovec*>(parts.data());
+  message.msg_iovlen = parts.size();
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   const int marker = meta == nullptr ? -1 : host().markers().get(*meta);
   if (marker >= 0) {
@@ -192,13 +206,38 @@ bool DatagramSock::send(const iovec* parts, std::size_t count, const Meta* meta)
     header->cmsg_len = CMSG_LEN(sizeof marker);
     std::memcpy(CMSG_DATA(header), &marker, sizeof marker);
   }
-  if (closed_) return false;
-  if (sendmsg(far_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return true;
-  if (errno == ECONNREFUSED || errno == ENOTCONN) {
+  return sendmsg(far_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+bool DatagramSock::send(std::span<const iovec> parts, const Meta* meta) {
+  if (closed_ || !far_) return false;
+  const int result = waiting_.empty() ? hand(parts, meta) : -EAGAIN;
+  if (result == 0) return true;
+  if (result == -EAGAIN) {
+    const bool kept = waiting_.push(parts, meta);
+    update_interest();
+    return kept;
+  }
+  if (result == -ECONNREFUSED || result == -ENOTCONN) {
     closed_ = true;
     stack_->retry_later(this);
   }
   return false;
+}
+
+void DatagramSock::send_waiting() {
+  while (!waiting_.empty() && far_) {
+    const Waiting::Message& first = waiting_.front();
+    const iovec part{const_cast<uint8_t*>(first.bytes.data()), first.bytes.size()};
+    const int result = hand({&part, 1}, first.meta ? &*first.meta : nullptr);
+    if (result == -EAGAIN) break;
+    waiting_.pop();
+    if (result != -ECONNREFUSED && result != -ENOTCONN) continue;
+    waiting_.clear();
+    closed_ = true;
+    stack_->retry_later(this);
+  }
+  update_interest();
 }
 
 bool DatagramSock::incoming(const pbuf* packet, std::size_t skip, const Meta* meta) {
@@ -209,12 +248,12 @@ bool DatagramSock::incoming(const pbuf* packet, std::size_t skip, const Meta* me
     skip -= off;
     parts[count++] = {static_cast<uint8_t*>(part->payload) + off, part->len - off};
   }
-  return send(parts, count, meta);
+  return send({parts, count}, meta);
 }
 
 bool DatagramSock::incoming(std::span<const uint8_t> bytes, const Meta* meta) {
   const iovec part{const_cast<uint8_t*>(bytes.data()), bytes.size()};
-  return send(&part, 1, meta);
+  return send({&part, 1}, meta);
 }
 
 }  // namespace umvu::lwip
