@@ -27,7 +27,8 @@ async function onTwoHosts(who: Who, body: string): Promise<string> {
   const umvu = umvuCommand([], who).join(' ');
   const setup = `set -e
     one=vt$$a two=vt$$b
-    trap 'kill $(jobs -p) 2>/dev/null || true; wait; ip netns del $one; ip netns del $two' EXIT
+    trap 'for n in $one $two; do kill $(ip netns pids $n) 2>/dev/null || true; done
+      wait; ip netns del $one; ip netns del $two' EXIT
     ip netns add $one; ip netns add $two
     ip -n $one link add v0 type veth peer name v0 netns $two
     ip -n $one addr add 192.0.2.1/24 dev v0; ip -n $two addr add 192.0.2.2/24 dev v0

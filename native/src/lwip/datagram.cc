@@ -16,8 +16,13 @@ namespace {
 
 constexpr int kTurns = 64;
 constexpr std::size_t kLargest = 66000;
+// What waits in the guest's buffer until it is given SO_RCVBUF: twice the default, as much as an ordinary user may.
+constexpr int kBuffer = 212992;
 
 }  // namespace
+
+DatagramSock::DatagramSock(Stack* stack, int domain, int type, int protocol)
+    : Sock(stack, domain, type, protocol), waiting_(&stack->waiting_bytes(), &stack->memory()) {}
 
 int DatagramSock::open() {
   int pair[2];
@@ -33,9 +38,7 @@ int DatagramSock::open() {
     return -errno;
   }
   guest_name_.assign(reinterpret_cast<const char*>(&name), size);
-  // What waits for the guest until it is given SO_RCVBUF: twice the default, as much as an ordinary user may.
-  constexpr int kWaiting = 212992;
-  setsockopt(far_.get(), SOL_SOCKET, SO_SNDBUF, &kWaiting, sizeof kWaiting);
+  setsockopt(far_.get(), SOL_SOCKET, SO_SNDBUF, &kBuffer, sizeof kBuffer);
   watch(EPOLLIN);
   return guest.release();
 }
@@ -48,6 +51,7 @@ void DatagramSock::hold(std::span<const uint8_t> bytes) {
 
 void DatagramSock::abandon() {
   hold({});
+  waiting_.clear();
   if (!stack_->failed()) drop();
   retire();
 }
@@ -69,6 +73,7 @@ int DatagramSock::option_changed(int guest, int level, int name) {
   if (level != SOL_SOCKET || (name != SO_RCVBUF && name != SO_SNDBUF)) return 0;
   const int size = options_.number(level, name);
   setsockopt(name == SO_SNDBUF ? guest : far_.get(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  if (name == SO_RCVBUF) waiting_.limit(size < kBuffer);
   return 0;
 }
 
@@ -79,8 +84,9 @@ int DatagramSock::special_option(int level, int name, std::span<uint8_t> out) {
   return sizeof error;
 }
 
-void DatagramSock::on_events(uint32_t) {
-  stack_->run([this] {
+void DatagramSock::on_events(uint32_t events) {
+  stack_->run([&] {
+    if ((events & EPOLLOUT) != 0) send_waiting();
     happened();
     return 0;
   });
@@ -111,7 +117,7 @@ bool DatagramSock::take() {
   if (result == -EAGAIN) {
     hold(bytes);
     blocked_ = true;
-    watch(0);
+    update_interest();
     return false;
   }
   // The guest has its result already; the next call will tell.
@@ -133,7 +139,7 @@ void DatagramSock::network_writable() {
   if (!blocked_ || outgoing(held_, nullptr) == -EAGAIN) return;
   blocked_ = false;
   hold({});
-  watch(EPOLLIN);
+  update_interest();
   show_error();
 }
 
@@ -181,14 +187,47 @@ void DatagramSock::cut() {
   Sock::cut();
 }
 
-bool DatagramSock::send(const iovec* parts, std::size_t count, const Meta* meta) {
-  if (closed_) return false;
-  if (send_marked(far_.get(), {parts, count}, meta == nullptr ? -1 : host().markers().get(*meta))) return true;
-  if (errno == ECONNREFUSED || errno == ENOTCONN) {
+void DatagramSock::update_interest() {
+  if (!far_) return;
+  uint32_t events = 0;
+  if (!blocked_) events |= EPOLLIN;
+  if (!waiting_.empty()) events |= EPOLLOUT;
+  watch(events);
+}
+
+int DatagramSock::hand(std::span<const iovec> parts, const Meta* meta) {
+  return send_marked(far_.get(), parts, meta == nullptr ? -1 : host().markers().get(*meta)) ? 0 : -errno;
+}
+
+bool DatagramSock::send(std::span<const iovec> parts, const Meta* meta) {
+  if (closed_ || !far_) return false;
+  const int result = waiting_.empty() ? hand(parts, meta) : -EAGAIN;
+  if (result == 0) return true;
+  if (result == -EAGAIN) {
+    const bool kept = waiting_.push(parts, meta);
+    update_interest();
+    return kept;
+  }
+  if (result == -ECONNREFUSED || result == -ENOTCONN) {
     closed_ = true;
     stack_->retry_later(this);
   }
   return false;
+}
+
+void DatagramSock::send_waiting() {
+  while (!waiting_.empty() && far_) {
+    const Waiting::Message& first = waiting_.front();
+    const iovec part{const_cast<uint8_t*>(first.bytes.data()), first.bytes.size()};
+    const int result = hand({&part, 1}, first.meta ? &*first.meta : nullptr);
+    if (result == -EAGAIN) break;
+    waiting_.pop();
+    if (result != -ECONNREFUSED && result != -ENOTCONN) continue;
+    waiting_.clear();
+    closed_ = true;
+    stack_->retry_later(this);
+  }
+  update_interest();
 }
 
 bool DatagramSock::incoming(const pbuf* packet, std::size_t skip, const Meta* meta, std::size_t most) {
@@ -201,12 +240,12 @@ bool DatagramSock::incoming(const pbuf* packet, std::size_t skip, const Meta* me
     most -= size;
     parts[count++] = {static_cast<uint8_t*>(part->payload) + off, size};
   }
-  return send(parts, count, meta);
+  return send({parts, count}, meta);
 }
 
 bool DatagramSock::incoming(std::span<const uint8_t> bytes, const Meta* meta) {
   const iovec part{const_cast<uint8_t*>(bytes.data()), bytes.size()};
-  return send(&part, 1, meta);
+  return send({&part, 1}, meta);
 }
 
 }  // namespace umvu::lwip

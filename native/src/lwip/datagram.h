@@ -7,6 +7,7 @@
 #include "lwip/icmp_errors.h"
 #include "lwip/markers.h"
 #include "lwip/sock.h"
+#include "lwip/waiting.h"
 
 namespace umvu::lwip {
 
@@ -14,7 +15,7 @@ namespace umvu::lwip {
 // guest has closed it; it is noticed when a message comes for it, when its port is wanted, or by Host::sweep().
 class DatagramSock : public Sock {
  public:
-  using Sock::Sock;
+  DatagramSock(Stack* stack, int domain, int type, int protocol);
   // Makes the pair; the guest's end, or a negated errno.
   int open();
 
@@ -38,8 +39,8 @@ class DatagramSock : public Sock {
   virtual int outgoing(std::span<const uint8_t> bytes, const Meta* meta) = 0;
   // Gives up what the socket holds in lwIP.
   virtual void drop() = 0;
-  // A message for the guest. False: it is lost, because the guest's buffer is full, as everywhere, or it has closed().
-  // Its first `skip` bytes are left out, and what is more than `most` after them.
+  // A message for the guest. False: it is lost, because the guest has closed() the socket, or reads so slowly that its
+  // buffer and waiting_ are full. Its first `skip` bytes are left out, and what is more than `most` after them.
   bool incoming(const pbuf* packet, std::size_t skip, const Meta* meta, std::size_t most = SIZE_MAX);
   bool incoming(std::span<const uint8_t> bytes, const Meta* meta);
   // Whether the guest is known to have closed it.
@@ -54,7 +55,12 @@ class DatagramSock : public Sock {
   void show_error();
   bool provoke();
   void hold(std::span<const uint8_t> bytes);
-  bool send(const iovec* parts, std::size_t count, const Meta* meta);
+  // Hands a message to the guest: 0, or a negated errno.
+  int hand(std::span<const iovec> parts, const Meta* meta);
+  bool send(std::span<const iovec> parts, const Meta* meta);
+  // Hands over what waits, as far as there is room.
+  void send_waiting();
+  void update_interest();
 
   std::string guest_name_;  // abstract address of the guest's end, by which it is found again
   net::UniqueFd place_;     // of far_, since there was an error
@@ -62,6 +68,7 @@ class DatagramSock : public Sock {
   bool draining_ = false;
   bool closed_ = false;     // by the guest
   bool blocked_ = false;
+  Waiting waiting_;
   std::vector<uint8_t> held_;  // the message that the network did not take
 };
 

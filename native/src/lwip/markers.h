@@ -31,17 +31,20 @@ static_assert(sizeof(Meta) == 56);
 // tells the stack where a datagram of sendto(2) is to go. There is one memfd for each Meta that was used lately.
 class Markers {
  public:
+  Markers();
   // Descriptor for `meta`, borrowed until the next call; or a negated errno.
   int get(const Meta& meta);
   // Reads and closes a descriptor that came with a datagram; false when it is no marker.
   static bool read(int fd, Meta* meta);
 
  private:
-  static constexpr std::size_t kMost = 1024;
   struct Entry {
     std::string key;
     net::UniqueFd fd;
   };
+  void drop_last();
+
+  const std::size_t most_;
   std::list<Entry> entries_;  // last used first
   std::unordered_map<std::string, std::list<Entry>::iterator> index_;
 };

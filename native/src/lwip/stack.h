@@ -76,6 +76,9 @@ class Stack : public net::Pollable {
   // lwIP must not be called any more, not even to free anything.
   bool failed() const { return failed_; }
 
+  // Bytes that wait for guests (waiting.h).
+  std::size_t& waiting_bytes() { return waiting_bytes_; }
+
   // Takes a packet that will be given to lwIP at the next turn.
   void receive(const Received& received);
   // A network that was full takes frames again.
@@ -120,6 +123,7 @@ class Stack : public net::Pollable {
   std::vector<PacketSock*> packet_socks_;
   std::unique_ptr<IcmpWatch> icmp_;
   std::deque<Received> received_;
+  std::size_t waiting_bytes_ = 0;
   bool resend_ = false;
   bool failed_ = false;
   uint64_t deadline_ = 0;

@@ -4,6 +4,7 @@
  */
 import { type EmulatedSocket, lwipCalls } from '../../ioth/lwip/socket.ts';
 import { SOCK } from '../../ioth/stack.ts';
+import { Errno } from '../../errno.ts';
 import { native } from '../../native.ts';
 import type { Call } from '../../vm/call.ts';
 import type { Handler } from '../handler.ts';
@@ -14,6 +15,7 @@ import { remember } from './events.ts';
 export { isNetlink, isStream, lwip, type EmulatedSocket } from '../../ioth/lwip/socket.ts';
 
 const F_GETFL = 3;
+const EMFILE = -new Errno('EMFILE').errno;
 
 const found = new Int32Array(4);
 
@@ -21,8 +23,10 @@ const found = new Int32Array(4);
 export function openSocket(call: Call, fd: number): EmulatedSocket | undefined {
   const calls = lwipCalls();
   if (!calls) return undefined;
-  // Whatever is wrong with the descriptor, the kernel finds it too.
   const id = calls.open(call.process.pidfd, fd, found);
+  // Without a descriptor of our own nobody knows whose socket it is, and the kernel must not answer for ours.
+  if (id === EMFILE) throw new Errno('ENFILE');
+  // Whatever is wrong with the descriptor otherwise, the kernel finds it too.
   if (id <= 0) return undefined;
   remember(id, call, fd);
   return { id, fd: found[0]!, domain: found[1]!, type: found[2]!, protocol: found[3]! };

@@ -53,7 +53,14 @@ function writer(file: StackFile, path: string): number {
       }
     }
   };
-  const watch = new (native().lwip!.Readable)(far, take);
+  let watch: { stop(): void };
+  try {
+    watch = new (native().lwip!.Readable)(far, take);
+  } catch {
+    // This process has no descriptor left for it.
+    for (const fd of pair) native().syscall(SYS.close, fd);
+    throw new Errno('ENFILE');
+  }
   function end(): void {
     writers.delete(take);
     watch.stop();
