@@ -76,7 +76,7 @@ FastAnswer::Answer FastAnswer::To(const FastCall& call) {
     case FastCall::Kind::kEntries:
       return ToEntries(call.dirfd);
     case FastCall::Kind::kWorkingDirectory:
-      return ToWorkingDirectory();
+      return ToWorkingDirectory(call);
     default:
       return ToPath(call);
   }
@@ -126,10 +126,15 @@ FastAnswer::Answer FastAnswer::ToPath(const FastCall& call) {
   const auto found = resolver.ResolveFrom(std::move(base), path);
   if (!found) return kPass;
   // A link of the host leads into a tree ("/lib").
-  const size_t end = std::min(found->find('\0'), found->size());
-  Written onward{found->substr(0, end == 1 ? 0 : end)};
-  const std::string_view rest = std::string_view(*found).substr(std::min(end + 1, found->size()));
+  return ToClaimed(call, *found, false);
+}
+
+FastAnswer::Answer FastAnswer::ToClaimed(const FastCall& call, const std::string& found, bool directory) {
+  const size_t end = std::min(found.find('\0'), found.size());
+  Written onward{found.substr(0, end == 1 ? 0 : end)};
+  const std::string_view rest = std::string_view(found).substr(std::min(end + 1, found.size()));
   if (!guest_.acts || !onward.Join(rest)) return std::nullopt;
+  onward.directory = onward.directory || directory;
   const TreePlace place = PlaceOf(onward.path);
   return place.tree == nullptr ? std::nullopt : AtPlace(call, place, onward);
 }
@@ -138,7 +143,7 @@ FastAnswer::Answer FastAnswer::AtPlace(const FastCall& call, const TreePlace& pl
   for (const std::string& turn : written.turns)
     if (const TreePlace at = PlaceOf(turn); at.tree != place.tree || !at.tree->HasDirectory(at.inside))
       return std::nullopt;
-  return InTree(call, *place.tree, place.inside, written.directory);
+  return InTree(call, place, written);
 }
 
 // Looking may be left to the kernel, which goes the way again: then nothing depends on what it finds.
@@ -151,8 +156,9 @@ bool FastAnswer::IsPlainName(const FastCall& call, std::string_view name, const 
   return origin != nullptr && slash != std::string::npos && tree.IsPlain(origin->real, inside.substr(0, slash));
 }
 
-FastAnswer::Answer FastAnswer::InTree(const FastCall& call, const FastTree& tree, const std::string& inside,
-                                      bool directory) {
+FastAnswer::Answer FastAnswer::InTree(const FastCall& call, const TreePlace& place, const Written& written) {
+  const FastTree& tree = *place.tree;
+  const std::string& inside = place.inside;
   if (call.kind == FastCall::Kind::kOpen && (call.flags & O_DIRECTORY) != 0 && !inside.empty())
     return OpenDirectory(call, tree, inside);
   FastTree::Object object;
@@ -167,11 +173,32 @@ FastAnswer::Answer FastAnswer::InTree(const FastCall& call, const FastTree& tree
   const Closing closing(object.fd);
   const mode_t mode = object.about.st_mode;
   if (S_ISLNK(mode)) {
-    // The text of a link of procfs is not the same for all; others are followed by JavaScript.
-    if (directory || !call.no_follow || IsPseudo(object.layer->source + '/' + inside)) return std::nullopt;
+    // The text of a link of procfs is not the same for all.
+    if (IsPseudo(object.layer->source + '/' + inside)) return std::nullopt;
+    if (written.directory || !call.no_follow) return Follow(call, object, written);
   }
-  if (directory && !S_ISDIR(mode)) return Answer(-ENOTDIR);
+  if (written.directory && !S_ISDIR(mode)) return Answer(-ENOTDIR);
   return call.kind == FastCall::Kind::kOpen ? Open(call, object, inside) : Look(call, object);
+}
+
+// A link in a tree leads on in the view. Of many in a row, and where one leads out of all trees,
+// JavaScript takes care.
+FastAnswer::Answer FastAnswer::Follow(const FastCall& call, const FastTree::Object& object, const Written& written) {
+  constexpr int kMost = 8;
+  char text[PATH_MAX];
+  const ssize_t length = readlinkat(object.fd, "", text, sizeof text);
+  if (length <= 0 || length == sizeof text || ++followed_ > kMost) return std::nullopt;
+  const std::string_view target(text, static_cast<size_t>(length));
+  std::string from = target[0] == '/' ? std::string() : written.path.substr(0, written.path.rfind('/'));
+  Written onward{from};
+  if (!onward.Join(target)) return std::nullopt;
+  onward.directory = onward.directory || written.directory;
+  if (const TreePlace place = PlaceOf(onward.path); place.claimed)
+    return place.tree == nullptr ? std::nullopt : AtPlace(call, place, onward);
+  if (target[0] != '/') return std::nullopt;
+  PathResolver resolver(paths_.claims, paths_.origins, caller_, !call.no_follow || written.directory);
+  const auto found = resolver.ResolveFrom(std::string(), target);
+  return found ? ToClaimed(call, *found, onward.directory) : std::nullopt;
 }
 
 FastAnswer::Answer FastAnswer::Look(const FastCall& call, const FastTree::Object& object) {
@@ -250,10 +277,17 @@ FastAnswer::Answer FastAnswer::ToEntries(int fd) const {
   return place.tree->IsPlain(origin->real, place.inside) ? Answer(kPass) : std::nullopt;
 }
 
-// getcwd(2): the kernel's, where the directory is the host's.
-FastAnswer::Answer FastAnswer::ToWorkingDirectory() const {
+// getcwd(2): the kernel's, where the directory is the host's. A name that may mean that the directory was removed is for
+// JavaScript.
+FastAnswer::Answer FastAnswer::ToWorkingDirectory(const FastCall& call) const {
   const std::string real = resolver_.LinkOf(AT_FDCWD);
-  return real.empty() || resolver_.OriginOf(real) == nullptr ? Answer(kPass) : std::nullopt;
+  const PathResolver::Origin* origin = real.empty() ? nullptr : resolver_.OriginOf(real);
+  if (origin == nullptr) return kPass;
+  if (real.ends_with(')')) return std::nullopt;
+  const std::string path = resolver_.Seen(*origin, real);
+  const size_t size = path.size() + 1;
+  if (size > call.size) return Answer(-ERANGE);
+  return Write(call.out, path.c_str(), size, static_cast<int64_t>(size));
 }
 
 bool FastAnswer::Alive() const {

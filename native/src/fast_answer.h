@@ -63,8 +63,12 @@ class FastAnswer {
   TreePlace PlaceOf(const std::string& path) const;
   Answer ToPath(const FastCall& call);
   Answer ToEntries(int fd) const;
-  Answer ToWorkingDirectory() const;
-  Answer InTree(const FastCall& call, const FastTree& tree, const std::string& inside, bool directory);
+  Answer ToWorkingDirectory(const FastCall& call) const;
+  Answer InTree(const FastCall& call, const TreePlace& place, const Written& written);
+  // What PathResolver has found: a claimed path, and how it goes on.
+  Answer ToClaimed(const FastCall& call, const std::string& found, bool directory);
+  // Goes on behind the link that `object` is, at `written`.
+  Answer Follow(const FastCall& call, const FastTree::Object& object, const Written& written);
   // Whether the kernel finds the same as the view at `name` in the directory that `dirfd` or the working directory is.
   bool IsPlainName(const FastCall& call, std::string_view name, const FastTree& tree, const std::string& real,
                    const std::string& inside) const;
@@ -82,6 +86,7 @@ class FastAnswer {
   const int listener_;
   const uint64_t id_;
   PathResolver resolver_;
+  int followed_ = 0;
 };
 
 }  // namespace umvu

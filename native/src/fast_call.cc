@@ -87,8 +87,12 @@ std::optional<FastCall> FastCall::Of(const seccomp_data& data) {
       return Open(fd, a[1], a[2]);
     case SYS_getdents64:
       return FastCall{Kind::kEntries, fd};
-    case SYS_getcwd:
-      return FastCall{Kind::kWorkingDirectory, AT_FDCWD};
+    case SYS_getcwd: {
+      FastCall call{Kind::kWorkingDirectory, AT_FDCWD};
+      call.out = a[0];
+      call.size = a[1];
+      return call;
+    }
     default:
       return std::nullopt;
   }

@@ -18,7 +18,7 @@ struct FastCall {
   // A symbolic link at the end is meant itself.
   bool no_follow = false;
   uint64_t out = 0;
-  // Bytes of room at `out`, for kReadlink.
+  // Bytes of room at `out`, for kReadlink and kWorkingDirectory.
   uint64_t size = 0;
   // For kOpen those of open(2), for kAccess and kStatx the AT_ flags that are left.
   uint32_t flags = 0;

@@ -17,8 +17,8 @@
 #include <memory>
 
 #include "path_front.h"
-#include "poller.h"
 #include "signals_blocked.h"
+#include "staying_poller.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS  // Linux 6.6
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
@@ -62,7 +62,7 @@ class Listener : public Napi::ObjectWrap<Listener> {
     if (front_ != nullptr) front_ref_ = Napi::Persistent(info[4].As<Napi::Object>());
     // Worth ten times in latency where the kernel has it; not an error where it has not.
     ioctl(fd_, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-    poller_ = std::make_unique<Poller>(env, fd_, [this] { Readable(); });
+    poller_ = std::make_unique<StayingPoller>(env, fd_, [this] { Readable(); });
     Ref();
   }
 
@@ -224,7 +224,7 @@ class Listener : public Napi::ObjectWrap<Listener> {
   Napi::ObjectReference front_ref_;
   Napi::FunctionReference on_call_;
   Napi::FunctionReference on_end_;
-  std::unique_ptr<Poller> poller_;
+  std::unique_ptr<StayingPoller> poller_;
   alignas(8) unsigned char notification_[kNotificationRoom];
 };
 

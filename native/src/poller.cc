@@ -20,11 +20,17 @@ Poller::Poller(Napi::Env env, int fd, std::function<void()> readable)
   }
   uv_handle_set_data(handle_, this);
   uv_unref(handle_);
+  Resume();
+}
+
+void Poller::Resume() {
   uv_poll_start(handle_, kUvReadable, [](void* handle, int, int) {
     auto* self = static_cast<Poller*>(uv_handle_get_data(handle));
     if (self != nullptr) self->readable_();
   });
 }
+
+void Poller::Pause() { uv_poll_stop(handle_); }
 
 void Poller::Stop() {
   if (handle_ == nullptr) return;

@@ -4,6 +4,8 @@
 
 #include <functional>
 
+struct uv_loop_s;
+
 namespace umvu {
 
 // Calls back on the JavaScript thread when a descriptor is readable. Does not keep the event loop alive and
@@ -15,6 +17,9 @@ class Poller {
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
   void Stop();
+  // Does not call back until Resume().
+  void Pause();
+  void Resume();
 
  private:
   void* handle_ = nullptr;  // a uv_poll_t; freed by its close callback

@@ -1,4 +1,6 @@
 /** Calls about processes that the runtime needs to see to keep lineage and to stay able to look at guests. */
+import { readFileSync } from 'node:fs';
+import type { Call } from '../vm/call.ts';
 import { PASS } from './outcome.ts';
 import type { Handler } from './handler.ts';
 
@@ -23,6 +25,26 @@ const changesIdentity: Handler = ({ process }) => {
   return PASS;
 };
 
+/**
+ * Whether setresuid(2) or setresgid(2) gives the caller only ids that all of its own are anyway. make(1) does that in each
+ * of its children, and everybody would have to be looked at anew for it.
+ */
+function changesNothing(call: Call, key: 'Uid' | 'Gid'): boolean {
+  try {
+    const text = readFileSync(`/proc/${call.tid}/status`, 'latin1');
+    const own = (new RegExp(`^${key}:(.*)$`, 'm').exec(text)?.[1] ?? '').trim().split(/\s+/).map(Number);
+    const wanted = [0, 1, 2].map((i) => call.int(i)).filter((id) => id !== -1);
+    return [...own, ...wanted.map((id) => id >>> 0)].every((id) => id === own[0]);
+  } catch {
+    return false;
+  }
+}
+
+const changesOne =
+  (key: 'Uid' | 'Gid'): Handler =>
+  (call) =>
+    changesNothing(call, key) ? PASS : changesIdentity(call);
+
 /** Handlers of the calls that trees of files need to see, beside those with paths. */
 export const identityHandlers = {
   umask: changesIdentity,
@@ -30,8 +52,8 @@ export const identityHandlers = {
   setgid: changesIdentity,
   setreuid: changesIdentity,
   setregid: changesIdentity,
-  setresuid: changesIdentity,
-  setresgid: changesIdentity,
+  setresuid: changesOne('Uid'),
+  setresgid: changesOne('Gid'),
   setfsuid: changesIdentity,
   setfsgid: changesIdentity,
   setgroups: changesIdentity,
