@@ -222,31 +222,34 @@ add_custom_command(OUTPUT ${LWIP_IMAGE}
   COMMAND_EXPAND_LISTS VERBATIM)
 
 file(GLOB LWIP_GLUE CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/*.cc)
-target_sources(umvu PRIVATE ${LWIP_GLUE} ${LWIP_IMAGE})
+set(LWIP_BINDINGS ${LWIP_GLUE})
+list(FILTER LWIP_BINDINGS INCLUDE REGEX "binding")
+list(FILTER LWIP_GLUE EXCLUDE REGEX "binding")
+add_library(lwip-glue OBJECT ${LWIP_GLUE})
+target_include_directories(lwip-glue PRIVATE src)
+target_include_directories(lwip-glue SYSTEM PRIVATE ${LWIP_INCLUDES})
+target_sources(umvu PRIVATE ${LWIP_BINDINGS} $<TARGET_OBJECTS:lwip-glue> ${LWIP_IMAGE})
 set_source_files_properties(${LWIP_IMAGE} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
 target_include_directories(umvu SYSTEM PRIVATE ${LWIP_INCLUDES})
 target_compile_definitions(umvu PRIVATE UMVU_LWIP)
 
 # Hostile frames for it (test/sanitized/lwip.test.ts).
 if(UMVU_SANITIZE)
-  file(GLOB LWIP_FUZZED CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/src/net/*.cc)
-  list(FILTER LWIP_FUZZED EXCLUDE REGEX "binding")
   add_executable(lwip-fuzz ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_fuzz.cc
     ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_frames.cc
-    ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_changes.cc ${LWIP_FUZZED} ${LWIP_IMAGE})
+    ${CMAKE_CURRENT_SOURCE_DIR}/../test/native/lwip_changes.cc
+    $<TARGET_OBJECTS:umvu-net> $<TARGET_OBJECTS:lwip-glue> ${LWIP_IMAGE})
   target_include_directories(lwip-fuzz PRIVATE src)
   target_include_directories(lwip-fuzz SYSTEM PRIVATE ${LWIP_INCLUDES})
-  target_compile_definitions(lwip-fuzz PRIVATE UMVU_LWIP)
   target_link_libraries(lwip-fuzz PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
   set_target_properties(lwip-fuzz PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
 endif()
 
 # The process of an isolated stack (docs/design/lwip.md); the runtime looks for it beside the addon. There may be many of
 # it, so it comes without shared libraries, whose relocated data each would have.
-file(GLOB LWIP_ISOLATED CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/isolated/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/src/lwip/*.cc
-  ${CMAKE_CURRENT_SOURCE_DIR}/src/net/*.cc)
-list(FILTER LWIP_ISOLATED EXCLUDE REGEX "binding|/net/plug")
-add_executable(umvu-lwip ${LWIP_ISOLATED} ${LWIP_IMAGE})
+# A program without shared libraries cannot load libvdeplug.
+file(GLOB LWIP_ISOLATED CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/isolated/*.cc)
+add_executable(umvu-lwip ${LWIP_ISOLATED} $<FILTER:$<TARGET_OBJECTS:umvu-net>,EXCLUDE,/plug> $<TARGET_OBJECTS:lwip-glue> ${LWIP_IMAGE})
 target_include_directories(umvu-lwip PRIVATE isolated src)
 target_include_directories(umvu-lwip SYSTEM PRIVATE ${LWIP_INCLUDES})
 target_link_libraries(umvu-lwip PRIVATE Threads::Threads)

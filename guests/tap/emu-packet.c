@@ -1,7 +1,6 @@
 /* emu-packet - packet sockets on lo: packet(7), filters and receive rings. Natively it needs CAP_NET_RAW and a quiet lo. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -12,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "filter.h"
 #include "tap.h"
 
 #define TEST_TYPE 0x88b5
@@ -156,13 +156,6 @@ static void test_send(void)
 	is_error("the family is not looked at", sendto(out, frame, 60, 0, (struct sockaddr *)&to, sizeof(to)), ENXIO);
 	close(out);
 	close(in);
-}
-
-static int attach(int fd, const struct sock_filter *steps, unsigned short count)
-{
-	struct sock_fprog program = { count, (struct sock_filter *)steps };
-
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
 static void test_filter(void)

@@ -38,6 +38,7 @@ StayingPoller::StayingPoller(Napi::Env env, int fd, std::function<void()> readab
 
 void StayingPoller::Stop() {
   poller_.Stop();
+  either_.reset();
   if (before_ == nullptr) return;
   uv_handle_set_data(before_, nullptr);
   uv_close(before_, [](void* handle) { std::free(handle); });

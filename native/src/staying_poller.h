@@ -37,7 +37,7 @@ class StayingPoller {
   Ready Wait(int timeout) const;
 
   uv_loop_s* loop_ = nullptr;
-  net::UniqueFd either_;         // epoll(7) of the descriptor and of what the loop polls
+  net::UniqueFd either_;    // epoll(7) of the descriptor and of what the loop polls
   void* before_ = nullptr;  // a uv_prepare_t; freed by its close callback
   std::function<void()> readable_;
   Poller poller_;

@@ -38,6 +38,7 @@ const PROGRAMS = [
   'emu-datagram',
   'emu-icmp',
   'emu-states',
+  'emu-filters',
   'emu-network',
 ];
 

@@ -1,5 +1,5 @@
 /**
- * What names mean in views (guests/tap/fs-paths.c), what root directories do (fs-chroot.c) and what is told of changes
+ * What names mean in views (guests/tap/fs-paths.c) and are used for (fs-objects.c), what root directories do (fs-chroot.c) and what is told of changes
  * (fs-watch.c): the same as natively.
  */
 import * as fs from 'node:fs';
@@ -9,7 +9,7 @@ import { exec } from '../helpers/exec.ts';
 import { expectTap, tapProgram, umvuSections } from '../helpers/tap.ts';
 import { USERS, workDir, type Who } from '../helpers/users.ts';
 
-const PROGRAMS = [tapProgram('fs-paths'), tapProgram('static-fs-chroot')];
+const PROGRAMS = ['fs-paths', 'fs-objects', 'static-fs-chroot'].map(tapProgram);
 const WATCH = tapProgram('fs-watch');
 let work: ReturnType<typeof workDir>;
 afterEach(() => work.remove());
@@ -67,7 +67,7 @@ describe.each<Who>(USERS)('as %s', (who) => {
       }),
     );
     const results = await umvuSections(['-m', 'vufs'], sections, { as: who, timeout: 50_000 });
-    expect(results.size).toBe(3 * Object.keys(VIEWS).length);
+    expect(results.size).toBe((PROGRAMS.length + 1) * Object.keys(VIEWS).length);
     for (const [name, result] of results) expectTap(result, name);
   });
 
