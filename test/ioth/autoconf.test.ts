@@ -314,6 +314,30 @@ describe('router discovery', () => {
   });
 });
 
+describe('auto', () => {
+  it('takes an address and names from all who give some, and gives them back', async () => {
+    const server = await dnsmasq(
+      '--dhcp-range=10.0.0.50,10.0.0.60,255.255.255.0,2m', '--dhcp-option=6,10.0.0.53', '--enable-ra',
+      '--dhcp-range=fd00::1:50,fd00::1:60,64,2m', '--dhcp-option=option6:dns-server,[fd00::53]',
+    ); // prettier-ignore
+    await onBoth(async (stack, driver) => {
+      const patient = { ...timing, second: 10, routerTry: 1000 };
+      const all = CONFIGURED.ETH | CONFIGURED.DHCP | CONFIGURED.DHCP6 | CONFIGURED.RD;
+      expect(await stack.config('auto', { timing: patient }), `${driver}: ${server.output()}`).toBe(all);
+      expect(addresses(stack, '10.')).toHaveLength(1);
+      expect(addresses(stack, 'fd00::1:')).toHaveLength(1);
+      expect(stack.resolvConf?.match(/nameserver .*/g)?.sort()).toEqual([
+        'nameserver 10.0.0.53',
+        'nameserver fd00::53',
+      ]);
+      expect(await stack.config('-auto')).toBe(0);
+      expect(addresses(stack, '10.')).toEqual([]);
+      expect(addresses(stack, 'fd00::1:')).toEqual([]);
+      expect(stack.resolvConf).toBeUndefined();
+    });
+  });
+});
+
 // A sanitizer does not let libvdeplug load its modules (RTLD_DEEPBIND).
 if (!sanitized) {
   describe('slirp', () => {
