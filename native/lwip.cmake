@@ -137,6 +137,23 @@ lwip_fix(core/tcp_in.c
   "for (pcb = umvu_tcp_active(tcphdr); pcb != NULL; pcb = NULL)"
   "for (pcb = tcp_tw_pcbs; pcb != NULL; pcb = pcb->next)"
   "for (pcb = umvu_tcp_waiting(tcphdr); pcb != NULL; pcb = NULL)"
+  # Data of a segment whose acknowledgement ends the connection (tcp_sent) is nobody's.
+  "              goto aborted;
+            }
+          }
+          recv_acked = 0;
+        }
+        if (tcp_input_delayed_close(pcb)) {
+          goto aborted;"
+  "              if (recv_data != NULL) pbuf_free(recv_data);
+              goto aborted;
+            }
+          }
+          recv_acked = 0;
+        }
+        if (tcp_input_delayed_close(pcb)) {
+          if (recv_data != NULL) pbuf_free(recv_data);
+          goto aborted;"
   # Only a SYN says how large segments may be (RFC 9293, 3.7.1).
   "pcb->mss = ((mss > TCP_MSS) || (mss == 0)) ? TCP_MSS : mss;"
   "if (flags & TCP_SYN) pcb->mss = ((mss > TCP_MSS) || (mss == 0)) ? TCP_MSS : LWIP_MAX(mss, UMVU_LEAST_MSS);"

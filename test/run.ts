@@ -126,6 +126,8 @@ const SANITIZED: Selection = {
     'test/ioth/{arp,autoconf,bad-servers,config,config-wire,dns,dns-wire,hash,keeper,netlink-server,netlink-server-protocol,node}.test.ts',
     'test/hostile/api.test.ts',
     'test/hostile/input.test.ts',
+    // A sanitizer that finds no descriptor for a pipe takes memory for inaccessible.
+    'test/hostile/descriptors.test.ts',
   ],
 };
 
