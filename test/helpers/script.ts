@@ -1,8 +1,8 @@
 /** Shell scripts that run as the guest of one umvu: the setting of the tests of real programs. */
-import { expect } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ExecResult } from './exec.ts';
 import { umvu, type UmvuOptions } from './umvu.ts';
-import { stackOf, type Who } from './users.ts';
+import { stackOf, USERS, type Who } from './users.ts';
 
 /**
  * What every script starts with. $STACK is the kind of stacks that the user can have. The stacks /dev/net/a and /dev/net/b share a hub: 10.0.0.1 and fd00::1 are a,
@@ -75,3 +75,13 @@ export async function script(who: Who, body: string, options: ScriptOptions = {}
   expect({ code, signal, timedOut }, what).toEqual({ code: 0, signal: null, timedOut: false });
   return stdout;
 }
+
+/** Tests of what other users may in a VM of root. Where the tests do not run as root there is no such VM: the kernel refuses to become another user. */
+export const inVmOfRoot: (name: string, tests: () => void) => void =
+  USERS[0] === 'root'
+    ? describe
+    : (name) =>
+        it(`${name} cannot be: nobody becomes another user`, async () => {
+          const out = await script('an ordinary user', 'fails setpriv --reuid=1 --clear-groups true');
+          expect(out).toContain('Operation not permitted');
+        });

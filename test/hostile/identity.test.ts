@@ -1,7 +1,6 @@
 /** A VM of root whose guests have become other users: what is root's stays root's. */
-import { describe, expect, it } from 'vitest';
-import { script } from '../helpers/script.ts';
-import { USERS } from '../helpers/users.ts';
+import { expect, it } from 'vitest';
+import { inVmOfRoot, script } from '../helpers/script.ts';
 
 /** `nobody COMMAND...` runs a command as another user, `py CODE` a Python program. */
 const PRELUDE = String.raw`
@@ -15,16 +14,6 @@ import socket
 for name, family, kind in (('raw', 2, 3), ('raw6', 10, 3), ('packet', 17, 2), ('tcp', 2, 1), ('udp6', 10, 2), ('netlink', 16, 3)):
     try: socket.socket(family, kind, 255 if name.startswith('raw') else 0); print(name, 'ok')
     except OSError as error: print(name, error.strerror)`;
-
-/** Where the tests do not run as root there is no such VM: the kernel refuses to become another user. */
-const inVmOfRoot: (name: string, tests: () => void) => void =
-  USERS[0] === 'root'
-    ? describe
-    : (name) =>
-        it(`${name} cannot be: nobody becomes another user`, async () => {
-          const out = await script('an ordinary user', 'fails setpriv --reuid=1 --clear-groups true');
-          expect(out).toContain('Operation not permitted');
-        });
 
 inVmOfRoot('in a VM of root, another user', () => {
   it('may neither insert nor remove modules, nor mount, nor unmount', async () => {

@@ -1,7 +1,6 @@
 /** A VM of root whose guests have become other users: in trees they may do what they may do without umvu. */
-import { describe, expect, it } from 'vitest';
-import { script } from '../helpers/script.ts';
-import { USERS } from '../helpers/users.ts';
+import { expect, it } from 'vitest';
+import { inVmOfRoot, script } from '../helpers/script.ts';
 
 /** What another user tries; each line says what came of it. */
 const TRIES = String.raw`
@@ -56,7 +55,7 @@ prepare() {
 nobody() { (cd "$1" && setpriv --reuid=65534 --regid=65534 --clear-groups -- python3 -c "$TRIES"); }
 `;
 
-describe.skipIf(USERS[0] !== 'root')('in trees of a VM of root, another user', () => {
+inVmOfRoot('in trees of a VM of root, another user', () => {
   it('has the permissions of his own', async () => {
     const out = await script(
       'root',
