@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "net/passed_fd.h"
+
 namespace umvu::isolated {
 
 bool Channel::receive(Call* call) {
@@ -38,17 +40,7 @@ bool Channel::reply(int result, const Call& call) {
   msghdr message = {};
   message.msg_iov = parts;
   message.msg_iovlen = 2;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (call.out_fd) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    const int fd = call.out_fd.get();
-    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  }
+  const net::PassedFd passed(&message, call.out_fd.get());
   ssize_t sent;
   do {
     sent = sendmsg(fd_, &message, MSG_NOSIGNAL);

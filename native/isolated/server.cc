@@ -203,7 +203,7 @@ int Server::on_sock(Call* call, lwip::Sock* sock) {
     case Op::kConnect: return sock->connect(guest, bytes, head.a != 0);
     case Op::kListen: return sock->listen(guest, head.a);
     case Op::kShutdown: return sock->shutdown(guest, head.a);
-    case Op::kSetOption: return lwip::set_option(sock, guest, head.a, head.b, bytes);
+    case Op::kSetOption: return sock->set_option(guest, head.a, head.b, bytes);
     case Op::kLook: return lwip::look(sock);
     case Op::kFinishReset: return lwip::finish_reset(sock);
     case Op::kName:

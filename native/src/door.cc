@@ -15,6 +15,8 @@
 #include <ctime>
 #include <string>
 
+#include "net/passed_fd.h"
+
 namespace umvu {
 namespace {
 
@@ -99,20 +101,11 @@ ssize_t ReceiveWithDescriptors(int fd, void* data, size_t size, int32_t* fds, si
 
 // Sends one message, with a copy of descriptor `with` where that is not -1.
 ssize_t SendWithDescriptor(int fd, void* data, size_t size, int with) {
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof with)] = {};
   iovec io{data, size};
   msghdr message{};
   message.msg_iov = &io;
   message.msg_iovlen = 1;
-  if (with >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof with);
-    std::memcpy(CMSG_DATA(header), &with, sizeof with);
-  }
+  const net::PassedFd passed(&message, with);
   ssize_t n;
   do {
     n = sendmsg(fd, &message, MSG_NOSIGNAL);

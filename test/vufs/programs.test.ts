@@ -1,5 +1,4 @@
 /** Real programs in views, as an ordinary user and with a stack beside the mounts: what they do natively. */
-import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -7,6 +6,7 @@ import { exec } from '../helpers/exec.ts';
 import { script } from '../helpers/script.ts';
 import { umvuEnvironment } from '../helpers/umvu.ts';
 import { becoming, workDir } from '../helpers/users.ts';
+import { snapshot } from '../helpers/snapshot.ts';
 
 const USER = 'an ordinary user';
 const STACK = 'stack=lwip,vnl=null://,eth,ip=10.0.0.1/24';
@@ -35,17 +35,6 @@ const inside = (body: string, ...options: string[]): Promise<string> =>
     env: { HOME: work.path },
     timeout: 60_000,
   });
-
-/** Everything of a tree that may not change. */
-const snapshot = (path: string): string =>
-  execFileSync(
-    'sh',
-    ['-c', `find . -printf '%p %y %m %s %n %l %T@\\n' | sort; find . -type f -exec md5sum {} + | sort`],
-    {
-      cwd: path,
-      encoding: 'latin1',
-    },
-  );
 
 test(
   'a compiler, git, tar, rsync, npm, python, sqlite and vim on a copy-on-write mount',

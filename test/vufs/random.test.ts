@@ -2,7 +2,7 @@
  * Random file operations on views and, at the same time, on a plain directory that models them (guests/tap/fs-random.c).
  * A failing sequence is made shorter before it is shown. UMVU_TEST_SEED and UMVU_TEST_OPERATIONS choose others.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { describe, expect, test } from 'vitest';
 import { exec } from '../helpers/exec.ts';
 import { tapProgram } from '../helpers/tap.ts';
 import { umvuCommand, umvuEnvironment } from '../helpers/umvu.ts';
+import { snapshot } from '../helpers/snapshot.ts';
 
 const PROGRAM = tapProgram('fs-random');
 const SEEDS = process.env['UMVU_TEST_SEED']?.split(',').map(Number) ?? [1, 2, 3];
@@ -18,17 +19,6 @@ const OPERATIONS = Number(process.env['UMVU_TEST_OPERATIONS'] ?? 1500);
 const MOST_TRIES = Number(process.env['UMVU_TEST_TRIES'] ?? 25);
 
 type Kind = 'bind' | 'merge' | 'cow';
-
-/** Everything about the files of a tree that must not change. */
-const snapshot = (path: string): string =>
-  execFileSync(
-    'sh',
-    ['-c', `find . -printf '%p %y %m %s %n %l %T@\\n' | sort; find . -type f -exec md5sum {} + | sort`],
-    {
-      cwd: path,
-      encoding: 'latin1',
-    },
-  );
 
 /** Mounts, in the guest's shell: the tree is at $W/low, or $W/seen for a bind. */
 const MOUNT: Record<Kind, string> = {

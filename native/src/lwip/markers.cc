@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "net/passed_fd.h"
+
 namespace umvu::lwip {
 namespace {
 
@@ -64,16 +66,7 @@ bool send_marked(int fd, std::span<const iovec> parts, int marker) {
   msghdr message = {};
   message.msg_iov = const_cast<iovec*>(parts.data());
   message.msg_iovlen = parts.size();
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (marker >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof marker);
-    std::memcpy(CMSG_DATA(header), &marker, sizeof marker);
-  }
+  const net::PassedFd passed(&message, marker);
   return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 

@@ -103,7 +103,7 @@ Napi::Value StackOf(const Napi::CallbackInfo& info) {
 
 Napi::Value SetOption(const Napi::CallbackInfo& info) {
   return with_sock(info, [&](Sock* sock) {
-    return set_option(sock, integer(info[1]), integer(info[2]), integer(info[3]), bytes(info[4]));
+    return sock->set_option(integer(info[1]), integer(info[2]), integer(info[3]), bytes(info[4]));
   });
 }
 

@@ -10,10 +10,6 @@
 
 namespace umvu::lwip {
 
-int set_option(Sock* sock, int guest, int level, int name, std::span<const uint8_t> value) {
-  return sock->set_option(guest, level, name, value);
-}
-
 int get_option(Sock* sock, int level, int name, std::span<uint8_t> out) {
   const int special = sock->special_option(level, name, out);
   if (special != -ENOPROTOOPT) return special;

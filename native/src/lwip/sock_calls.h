@@ -12,8 +12,6 @@ namespace umvu::lwip {
 
 class Sock;
 
-// Sets an option; one that is refused keeps its value.
-int set_option(Sock* sock, int guest, int level, int name, std::span<const uint8_t> value);
 // Value of an option that was set, or that the stack knows: its length, or -ENOPROTOOPT.
 int get_option(Sock* sock, int level, int name, std::span<uint8_t> out);
 // A new descriptor of the memory of a packet socket's ring.
